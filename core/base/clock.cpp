@@ -1,0 +1,13 @@
+#include "core/base/clock.h"
+
+#include <chrono>
+
+namespace millrace {
+
+int64_t SystemClock::now_ns() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+}  // namespace millrace

@@ -1,0 +1,21 @@
+#pragma once
+// Time as a dependency, so that a simulation can own it.
+
+#include <cstdint>
+
+namespace millrace {
+
+class Clock {
+public:
+    virtual ~Clock() = default;
+    // Nanoseconds since some fixed moment; never goes back. Any thread may call.
+    [[nodiscard]] virtual int64_t now_ns() = 0;
+};
+
+// CLOCK_MONOTONIC.
+class SystemClock final : public Clock {
+public:
+    [[nodiscard]] int64_t now_ns() override;
+};
+
+}  // namespace millrace
