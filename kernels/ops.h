@@ -1,0 +1,162 @@
+#pragma once
+// The mathematics of DeepSeek-V4 on views: the list of what the model needs, formula by formula (spec §4), with the
+// rounding points of spec §5. No files, no policy, no state besides scratch.
+//
+// Every op works on rows: n independent tokens. A row's result never depends on how many rows stand beside it, on the
+// number of threads, or on where the weights lie. Shapes: d hidden, nh query heads, hd = 512, E experts, k experts a
+// token, c = width of compressor entries. Outputs do not overlap inputs unless said. One thread at a time may call; ops
+// use the Pool they were made with. Shapes that do not fit are bugs (ENSURE): whoever opens a checkpoint has checked them.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "core/base/pool.h"
+#include "core/base/tensor.h"
+#include "core/base/types.h"
+#include "kernels/kv_rows.h"
+#include "kernels/rope_table.h"
+#include "quant/linear_weight.h"
+
+namespace millrace {
+
+inline constexpr int kStreams = 4;  // hyper-connection streams
+inline constexpr int kMixes = 24;   // pre 4, post 4, comb 16
+
+struct HyperConnectionSite {
+    std::span<const float> fn;     // [24, 4d]; of a head [4, 4d]
+    std::span<const float> base;   // [24]; of a head [4]
+    std::span<const float> scale;  // [3]; of a head [1]
+    float norm_eps = 1e-6F;
+    float eps = 1e-6F;
+    int rounds = 20;  // Sinkhorn rounds, the first being the softmax
+};
+
+// Rows quantised by aq128 (spec §2.2): value = e4m3(code) · 2^(scale − 127), one scale per 128 columns.
+struct Fp8Rows {
+    MatrixView<uint8_t> codes;   // [n, K]
+    MatrixView<uint8_t> scales;  // [n, ⌈K/128⌉]
+};
+
+// What a linear layer reads: FP8 and FP4 weights take the quantised rows, BF16 and F32 weights the rows themselves.
+struct LinearInput {
+    MatrixView<const Bf16> rows;
+    Fp8Rows quantised;
+};
+
+enum class Rotation { kForward, kInverse };
+
+// The contributors of one compressed entry, oldest first: coff·ratio rows of [u (coff·c) | s (coff·c)] fp32, where
+// s = gate + ape; null = not there (weight 0). Ratio 4: the first four give channels [0, c), the last four [c, 2c).
+struct PoolSource {
+    const float* const* rows = nullptr;
+};
+
+// The keys of one query: `window` oldest to newest, then `entries`.
+struct KeyList {
+    std::span<const KvRow* const> window;
+    std::span<const KvRow* const> entries;
+};
+
+struct RouterConfig {
+    int experts_per_token = 0;
+    float route_scale = 1;
+};
+
+class Ops {
+public:
+    virtual ~Ops() = default;
+    [[nodiscard]] virtual std::string_view name() const = 0;
+
+    // streams[r][j] = table[tokens[r]] for j = 0…3 (spec §4.1). table [V, d] BF16; streams [n, 4d].
+    virtual void embed(const LinearWeight& table, std::span<const TokenId> tokens,
+                       MatrixView<Bf16> streams) = 0;
+
+    // y = Σ_j pre_j·X_j → bf16, and the mixes to expand with: post [n,4], comb [n,16] (source stream first). Spec §4.2.
+    virtual void hc_reduce(MatrixView<const Bf16> streams, const HyperConnectionSite& site,
+                           MatrixView<Bf16> y, MatrixView<float> post, MatrixView<float> comb) = 0;
+    // X'_k = post_k·y + Σ_j comb_jk·X_j → bf16, in place.
+    virtual void hc_expand(MatrixView<const Bf16> y, MatrixView<const float> post,
+                           MatrixView<const float> comb, MatrixView<Bf16> streams) = 0;
+    // z = Σ_j (σ(m_j·scale + base_j) + eps)·X_j → bf16. Spec §4.10.
+    virtual void hc_head(MatrixView<const Bf16> streams, const HyperConnectionSite& site,
+                         MatrixView<Bf16> z) = 0;
+
+    // Spec §2.6. x and out [n, w.size()]; they may be the same.
+    virtual void rms_norm(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
+                          MatrixView<Bf16> out) = 0;
+    // RMS norm of each 512-vector without weight, rounded to bf16 at every step (spec §4.3), in place. q [n, nh·512].
+    virtual void head_norm(MatrixView<Bf16> q, float eps) = 0;
+    // Rotates the last 64 of every `width` columns at positions[r] (spec §4.4), in place. x [n, m·width].
+    virtual void rope(MatrixView<Bf16> x, int64_t width, std::span<const int32_t> positions,
+                      const RopeTable& table, Rotation rotation) = 0;
+
+    // aq128. x [n, K].
+    virtual void quantise(MatrixView<const Bf16> x, Fp8Rows out) = 0;
+    // y = x·Wᵀ → bf16 (spec §2.5). y [n, W.rows].
+    virtual void linear(const LinearInput& x, const LinearWeight& weight, MatrixView<Bf16> y) = 0;
+    // y = x·Wᵀ → bf16 without activation quantisation; x in `groups` parts, group g uses rows [g, g+1)·rows/groups of W.
+    // wo_a (spec §4.8): x [n, groups·W.cols], y [n, W.rows]; weights_proj: groups = 1.
+    virtual void linear_bf16(MatrixView<const Bf16> x, const LinearWeight& weight, int groups,
+                             MatrixView<Bf16> y) = 0;
+    // y = x·Wᵀ in fp32: router, compressor, head, Markov and confidence heads.
+    virtual void linear_f32(MatrixView<const Bf16> x, const LinearWeight& weight,
+                            MatrixView<float> y) = 0;
+
+    // fq64 on the first 448 columns, stored compactly (spec §2.3). kv [n, 512].
+    virtual void pack_kv(MatrixView<const Bf16> kv, std::span<KvRow> rows) = 0;
+    // Hadamard → bf16, then fq4, stored compactly (spec §2.4, §4.5). x [n, m·128], rows n·m.
+    virtual void pack_index(MatrixView<const Bf16> x, std::span<IndexRow> rows) = 0;
+
+    // u and s of new tokens: [n, 2·coff·c] = [wkv·x | wgate·x + ape[position mod ratio]] (spec §4.5). ape [ratio, coff·c].
+    virtual void compressor_rows(MatrixView<const Bf16> x, const LinearWeight& wkv,
+                                 const LinearWeight& wgate, std::span<const float> ape, int ratio,
+                                 std::span<const int32_t> positions, MatrixView<float> rows) = 0;
+    // Per-channel softmax over each entry's contributors, weighted sum → bf16. entries [m, c].
+    virtual void compressor_pool(std::span<const PoolSource> sources, int ratio,
+                                 MatrixView<Bf16> entries) = 0;
+
+    // weights *= head_dim^−½·heads^−½ → bf16 (spec §4.6), in place. weights [n, heads].
+    virtual void index_weights(MatrixView<Bf16> weights) = 0;
+    // The best min(k, visible[r]) entries of each row, best first, lower entry first on a tie; the rest −1.
+    // q [n·heads], weights [n, heads], entries: packed keys by index, picks [n, k].
+    virtual void index_topk(std::span<const IndexRow> q, MatrixView<const Bf16> weights,
+                            std::span<const IndexRow> entries, std::span<const int32_t> visible,
+                            MatrixView<int32_t> picks) = 0;
+
+    // Softmax attention with one sink logit a head, K = V (spec §4.7); q and out [n, nh·512].
+    virtual void attend(MatrixView<const Bf16> q, std::span<const KeyList> keys,
+                        std::span<const float> sink, MatrixView<Bf16> out) = 0;
+
+    // Scores sqrt(softplus(logits)); the k largest of score + bias (lower id first on a tie), or `fixed` ids [n, k] if
+    // given; weights from the scores alone, normalised, times route_scale (spec §4.9). ids and weights [n, k], best
+    // first (fixed: in their order).
+    virtual void route(MatrixView<const float> logits, std::span<const float> bias,
+                       MatrixView<const int32_t> fixed, const RouterConfig& config,
+                       MatrixView<int32_t> ids, MatrixView<float> weights) = 0;
+    // One expert on some rows: w2·aq128(weight·silu(min(g, limit))·clamp(u, ±limit)) (spec §4.9). `rows[i]` of x gives
+    // row i of out; route_weights empty for the shared expert. out [rows.size(), d].
+    virtual void expert(const LinearInput& x, std::span<const int32_t> rows,
+                        const ExpertWeights& weights, std::span<const float> route_weights,
+                        float limit, MatrixView<Bf16> out) = 0;
+    // The middle of an expert: weight·silu(min(g, limit))·clamp(u, ±limit) → bf16. gate, up, out [n, inner]; out may be
+    // gate.
+    virtual void swiglu(MatrixView<const Bf16> gate, MatrixView<const Bf16> up,
+                        std::span<const float> route_weights, float limit,
+                        MatrixView<Bf16> out) = 0;
+    // out = Σ over a row's experts in increasing id, then shared, fp32 → bf16. expert_out [n·k, d], ids [n, k].
+    virtual void combine(MatrixView<const Bf16> expert_out, MatrixView<const int32_t> ids,
+                         MatrixView<const Bf16> shared, MatrixView<Bf16> out) = 0;
+
+    // out = a + b → bf16 for each of a row's `count` vectors: a [n, d], b and out [n, count·d] (spec §4.11).
+    virtual void add(MatrixView<const Bf16> a, MatrixView<const Bf16> b, int count,
+                     MatrixView<Bf16> out) = 0;
+    // Mean of the four streams → bf16 (spec §4.12). streams [n, 4d], out [n, d].
+    virtual void stream_mean(MatrixView<const Bf16> streams, MatrixView<Bf16> out) = 0;
+};
+
+// The oracle: scalar loops next to the formulas, canonical arithmetic (sums in double, every rounding named).
+[[nodiscard]] std::unique_ptr<Ops> make_reference_ops(Pool& pool);
+
+}  // namespace millrace
