@@ -1,0 +1,84 @@
+#pragma once
+// Text that DeepSeek-V4 was trained to read, byte for byte as the encoder that comes with the
+// checkpoints writes it (MIT licence). It is data: a letter changed here changes every answer.
+// tests/golden/chat/constants.json holds the same.
+
+#include <string_view>
+
+namespace millrace::prompt {
+
+// Reasoning effort, before everything else in thinking mode: "max" of the preview, "high" of 0731.
+inline constexpr std::string_view kEffortM1 =
+    "Reasoning Effort: Absolute maximum with no shortcuts permitted.\n"
+    "You MUST be very thorough in your thinking and comprehensively decompose the problem to "
+    "resolve the root cause, rigorously stress-testing your logic against all potential "
+    "paths, edge cases, and adversarial scenarios.\n"
+    "Explicitly write out your entire deliberation process, documenting every intermediate "
+    "step, considered alternative, and rejected hypothesis to ensure absolutely no "
+    "assumption is left unchecked.\n"
+    "\n";
+
+// "max" of 0731.
+inline constexpr std::string_view kEffortM2 =
+    "Reasoning Effort: Beyond maximum — exhaustive, relentless, and uncompromising.\n"
+    "You MUST reason with the utmost depth and rigor, leaving absolutely nothing to chance: "
+    "exhaustively decompose the problem into its most fundamental components, trace every "
+    "causal chain to its root, and resolve the underlying cause rather than any surface "
+    "symptom.\n"
+    "Do not stop reasoning until you have independently verified the solution from multiple "
+    "angles and are certain that no assumption remains unchecked and no error remains "
+    "undiscovered.\n"
+    "\n";
+
+// Around the tool schemas, which stand one a line.
+inline constexpr std::string_view kToolsHead =
+    "## Tools\n"
+    "\n"
+    "You have access to a set of tools to help answer the user's question. You can invoke "
+    "tools by writing a \"<｜DSML｜tool_calls>\" block like the following:\n"
+    "\n"
+    "<｜DSML｜tool_calls>\n"
+    "<｜DSML｜invoke name=\"$TOOL_NAME\">\n"
+    "<｜DSML｜parameter name=\"$PARAMETER_NAME\" "
+    "string=\"true|false\">$PARAMETER_VALUE</｜DSML｜parameter>\n"
+    "...\n"
+    "</｜DSML｜invoke>\n"
+    "<｜DSML｜invoke name=\"$TOOL_NAME2\">\n"
+    "...\n"
+    "</｜DSML｜invoke>\n"
+    "</｜DSML｜tool_calls>\n"
+    "\n"
+    "String parameters should be specified as is and set `string=\"true\"`. For all other "
+    "types (numbers, booleans, arrays, objects), pass the value in JSON format and set "
+    "`string=\"false\"`.\n"
+    "\n"
+    "If thinking_mode is enabled (triggered by <think>), you MUST output your complete "
+    "reasoning inside <think>...</think> BEFORE any tool calls or final response.\n"
+    "\n"
+    "Otherwise, output directly after </think> with tool calls or final response.\n"
+    "\n"
+    "### Available Tool Schemas\n"
+    "\n";
+inline constexpr std::string_view kToolsTail =
+    "\n"
+    "\n"
+    "You MUST strictly follow the above defined tool name and parameter schemas to invoke "
+    "tool calls.\n";
+
+// Before the JSON of a response format.
+inline constexpr std::string_view kResponseFormatHead =
+    "## Response Format:\n"
+    "\n"
+    "You MUST strictly adhere to the following schema to reply:\n";
+
+inline constexpr std::string_view kBeginOfSentence = "<｜begin▁of▁sentence｜>";
+inline constexpr std::string_view kEndOfSentence = "<｜end▁of▁sentence｜>";
+inline constexpr std::string_view kUser = "<｜User｜>";
+inline constexpr std::string_view kAssistant = "<｜Assistant｜>";
+inline constexpr std::string_view kLatestReminder = "<｜latest_reminder｜>";
+inline constexpr std::string_view kEndOfTurn = "<|EOT|>";
+inline constexpr std::string_view kThink = "<think>";
+inline constexpr std::string_view kThinkEnd = "</think>";
+inline constexpr std::string_view kDsml = "｜DSML｜";
+
+}  // namespace millrace::prompt
