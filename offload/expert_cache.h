@@ -1,0 +1,170 @@
+#pragma once
+// FRONT DOOR of offload: experts on the drive, some of them in memory.
+//
+// A fixed budget of memory is cut into equal slots, each large enough for any expert. `acquire` pins the experts that a
+// layer needs: those in memory are ready at once, the others are read while the caller computes. What is unpinned stays
+// until the least recently used of it must go. Nothing here ever changes what a model computes, only when.
+//
+//     engine thread                                    io thread
+//     acquire ─ slots, policy ──── commands ─────────► chunks ─ reader ─ drive
+//     next    ◄──────────────────── reports ────────── bytes are in the slot
+//
+// Threads: the engine thread calls everything here; the cache starts one io thread (and, without io_uring, a small pool
+// of threads that call pread) and joins it in its destructor, after the reads in flight have ended.
+// Both queues are bounded by the number of slots and cannot overflow (io_port.h).
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/base/memory.h"
+#include "core/base/result.h"
+#include "core/base/types.h"
+#include "offload/expert_layout.h"
+#include "offload/io_engine.h"
+#include "offload/io_port.h"
+#include "offload/lease.h"
+#include "offload/reader.h"
+#include "offload/slots.h"
+
+namespace millrace {
+
+struct ExpertCacheOptions {
+    uint64_t ram_budget_bytes = uint64_t{4} << 30;
+    int32_t min_slots = 7;  // experts that one token uses in a layer, plus one
+    IoBackend backend = IoBackend::kAuto;
+    DirectIo direct = DirectIo::kAuto;
+    int32_t queue_depth = 16;  // chunks in flight at most
+    // Chunks are the grain of priority: what is in flight cannot be called back, so a small window keeps demand ahead
+    // of hints, and a few megabytes are enough to keep a drive busy.
+    uint64_t chunk_bytes = uint64_t{1} << 20;    // a multiple of 4096
+    uint64_t window_bytes = uint64_t{16} << 20;  // in flight at most, but at least one chunk
+    int32_t pread_threads = 6;
+    int32_t read_attempts = 5;  // of one chunk that fails with EIO
+};
+
+struct ExpertCacheStats {
+    // Counted by acquire; their sum is the number of experts asked for.
+    uint64_t hits = 0;    // in memory already
+    uint64_t joins = 0;   // being read already
+    uint64_t misses = 0;  // had to be read
+    uint64_t evictions = 0;
+    uint64_t hint_reads = 0;     // reads begun by hint
+    uint64_t hint_hits = 0;      // experts acquired that a hint had read or begun to read
+    uint64_t hints_refused = 0;  // no slot could be spared
+    uint64_t failures = 0;       // experts that could not be read
+    int64_t wait_ns = 0;         // the engine blocked in next
+    // Counted by the io thread.
+    uint64_t reads = 0;       // chunks completed, in part or whole
+    uint64_t bytes_read = 0;  // whole blocks, so a little more than the experts
+    uint64_t retries = 0;     // reads repeated after an error
+    uint64_t short_reads = 0;
+    int64_t drive_busy_ns = 0;  // at least one read in flight
+    // What it runs on.
+    std::string backend;        // "io_uring" or "pread"
+    std::string backend_notes;  // why not something better; empty when nothing was refused
+    bool direct = false;        // every file is read with O_DIRECT
+    int32_t slots = 0;
+    uint64_t slot_bytes = 0;
+
+    // Bytes per second while the drive was busy; 0 before the first read.
+    [[nodiscard]] double bandwidth() const;
+};
+
+class ExpertCache {
+public:
+    // Opens the files and checks that they are long enough. kCapacity when the budget holds fewer than `min_slots`
+    // slots (the sentence says which --ram-budget would do); a budget for more than all experts takes no more than that.
+    [[nodiscard]] static Result<std::unique_ptr<ExpertCache>> create(ExpertLayout layout,
+                                                                     ExpertCacheOptions options,
+                                                                     Clock& clock);
+    // The same on a given reader, for tests. kCaller: no thread is started; calls to this cache move the reads on.
+    [[nodiscard]] static Result<std::unique_ptr<ExpertCache>> create_on(
+        ExpertLayout layout, ExpertCacheOptions options, Clock& clock,
+        std::unique_ptr<Reader> reader, IoRunsOn runs_on);
+    ~ExpertCache();
+    ExpertCache(const ExpertCache&) = delete;
+    ExpertCache& operator=(const ExpertCache&) = delete;
+
+    // Pins the experts `ids` of `layer`, at most max_batch() of them, and begins to read those that are missing. Does not
+    // block. Several batches may be alive (at most kBatchesMax) as long as all they pin fits into the slots;
+    // kCapacity otherwise, kInvalid for an id that the layout does not have. An error leaves everything as it was.
+    [[nodiscard]] Result<LeaseBatch> acquire(LayerId layer, std::span<const ExpertId> ids);
+
+    // These experts will certainly be needed soon: reads them into slots that nobody needs, after all that is acquired.
+    // Never blocks, never fails: what finds no slot is forgotten. Hinted bytes are kept until they are used, until
+    // kHintLife acquires have passed, or until an acquire finds no other slot.
+    void hint(LayerId layer, std::span<const ExpertId> ids);
+
+    [[nodiscard]] int32_t slots() const { return table_.size(); }
+    [[nodiscard]] int32_t max_batch() const;
+    // Any thread.
+    [[nodiscard]] ExpertCacheStats stats() const;
+
+    static constexpr int32_t kBatchesMax = 4;
+
+private:
+    friend class Lease;
+    friend class LeaseBatch;
+
+    // One expert that a batch asked for. `kHomeless`: no slot was evictable yet; a read that nobody wants any more must
+    // end first.
+    enum class EntryState : uint8_t { kHomeless, kPinned, kReturned, kGone };
+    struct Entry {
+        ExpertKey key = {};
+        SlotId slot = {};
+        EntryState state = EntryState::kGone;
+    };
+    struct Batch {
+        std::vector<Entry> entries;
+        bool alive = false;
+    };
+
+    // Written by the engine thread, read by any.
+    struct Counts {
+        std::atomic<uint64_t> hits{0}, joins{0}, misses{0}, evictions{0}, hint_reads{0},
+            hint_hits{0}, hints_refused{0}, failures{0};
+        std::atomic<int64_t> wait_ns{0};
+    };
+
+    ExpertCache(ExpertLayout layout, const ExpertCacheOptions& options, Clock& clock,
+                PageBuffer arena, int32_t slots);
+    // Everything but the port.
+    [[nodiscard]] static Result<std::unique_ptr<ExpertCache>> plan(
+        ExpertLayout layout, const ExpertCacheOptions& options, Clock& clock);
+    [[nodiscard]] IoEnginePlan io_plan() const;
+
+    [[nodiscard]] Status check_batch(LayerId layer, std::span<const ExpertId> ids) const;
+    [[nodiscard]] bool pin_where_it_is(Entry& entry);
+    [[nodiscard]] bool find_home(Entry& entry);
+    void begin_load(SlotId slot, Priority priority);
+    void house_homeless();
+    void make_room();
+    void take_reports();
+    void wait_for_report();
+    [[nodiscard]] Result<std::optional<size_t>> next(Batch& batch);
+    [[nodiscard]] Error failure_of(const Entry& entry) const;
+    void unpin(SlotId slot);
+    void release(Batch& batch);
+    [[nodiscard]] const std::byte* data(ExpertKey key, SlotId slot, int32_t range) const;
+    [[nodiscard]] Batch& batch(int32_t index) { return batches_[static_cast<size_t>(index)]; }
+
+    const ExpertLayout layout_;
+    const ExpertCacheOptions options_;
+    Clock& clock_;
+    const uint64_t slot_bytes_;
+    PageBuffer arena_;  // [slots][slot_bytes]
+    SlotTable table_;
+    std::array<Batch, kBatchesMax> batches_;
+    int32_t homeless_ = 0;  // entries of all batches
+    Counts counts_;
+    std::unique_ptr<IoPort> port_;  // last: it stops reading before the arena goes
+};
+
+}  // namespace millrace

@@ -1,0 +1,45 @@
+#include "offload/lease.h"
+
+#include "core/base/check.h"
+#include "offload/expert_cache.h"
+
+namespace millrace {
+
+Lease::~Lease() {
+    if (cache_ != nullptr) cache_->unpin(slot_);
+}
+
+const std::byte* Lease::data(int32_t range) const {
+    ENSURE(cache_ != nullptr);
+    return cache_->data(key_, slot_, range);
+}
+
+LeaseBatch::~LeaseBatch() {
+    if (cache_ != nullptr) cache_->release(cache_->batch(batch_));
+}
+
+size_t LeaseBatch::size() const {
+    return cache_ == nullptr ? 0 : cache_->batch(batch_).entries.size();
+}
+
+Result<std::optional<size_t>> LeaseBatch::next() {
+    if (cache_ == nullptr) return std::optional<size_t>();
+    return cache_->next(cache_->batch(batch_));
+}
+
+const std::byte* LeaseBatch::data(size_t i, int32_t range) const {
+    ENSURE(cache_ != nullptr && i < size());
+    const ExpertCache::Entry& entry = cache_->batch(batch_).entries[i];
+    ENSURE(entry.state == ExpertCache::EntryState::kReturned);
+    return cache_->data(entry.key, entry.slot, range);
+}
+
+Lease LeaseBatch::take(size_t i) {
+    ENSURE(cache_ != nullptr && i < size());
+    ExpertCache::Entry& entry = cache_->batch(batch_).entries[i];
+    ENSURE(entry.state == ExpertCache::EntryState::kReturned);
+    entry.state = ExpertCache::EntryState::kGone;
+    return {cache_, entry.key, entry.slot};
+}
+
+}  // namespace millrace

@@ -1,0 +1,102 @@
+#pragma once
+// The table of slots: which expert lies where, who pins it, which slot is taken next. Pure bookkeeping of the engine
+// thread: no I/O, no bytes, no allocation after construction.
+//
+//              take                 loaded              take (evicts)
+//     kEmpty ───────► kLoading ────────────► kReady ───────────────────► kLoading
+//        ▲                │ │ failed            │ pinned: never taken
+//        │ called_off     │ └──► kFailed ───────│──► kEmpty when the last pin goes
+//        └── kCallingOff ◄┘ call_off
+//
+// A slot being read cannot be taken, whoever wants it: reads in flight cannot be called back.
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/base/types.h"
+#include "offload/io_port.h"
+#include "offload/policy.h"
+
+namespace millrace {
+
+enum class SlotState : uint8_t { kEmpty, kLoading, kCallingOff, kReady, kFailed };
+
+class SlotTable {
+public:
+    // At most `hinted_max` slots may hold experts that were hinted and not used yet.
+    SlotTable(int32_t slots, int32_t layers, int32_t experts, int32_t hinted_max);
+
+    [[nodiscard]] int32_t size() const { return static_cast<int32_t>(slots_.size()); }
+    [[nodiscard]] int32_t pinned() const { return pinned_; }  // slots with at least one pin
+    [[nodiscard]] SlotState state(SlotId slot) const { return at(slot).state; }
+    [[nodiscard]] int32_t pins(SlotId slot) const { return at(slot).pins; }
+    [[nodiscard]] bool hinted(SlotId slot) const { return at(slot).hinted; }
+    [[nodiscard]] uint32_t generation(SlotId slot) const { return at(slot).generation; }
+    [[nodiscard]] ExpertKey key(SlotId slot) const { return at(slot).key; }
+    [[nodiscard]] const ReadFailure& failure(SlotId slot) const { return at(slot).failure; }
+    [[nodiscard]] uint64_t evictions() const { return evictions_; }
+
+    // The slot where the expert is ready or being read.
+    [[nodiscard]] std::optional<SlotId> find(ExpertKey key) const;
+    // A slot for an expert that has none; it is kLoading then. First empty slots, then the least recently used, then, for
+    // demand only, the oldest hinted one. nullopt when none may be taken.
+    [[nodiscard]] std::optional<SlotId> take(ExpertKey key, Priority priority);
+    // A slot that reads a hinted expert which nobody has asked for yet.
+    [[nodiscard]] std::optional<SlotId> hinted_loading() const;
+    [[nodiscard]] int32_t calling_off() const { return calling_off_; }
+
+    // A pin keeps the slot's bytes (or its coming bytes, or its failure); the first one ends the state of being hinted.
+    void pin(SlotId slot);
+    // True when it was the last pin.
+    bool unpin(SlotId slot);
+    // An unpinned ready slot counts as used now.
+    void touch(SlotId slot);
+
+    // The expert of an unpinned loading slot is not wanted any more.
+    void call_off(SlotId slot);
+    // How a load ended.
+    void loaded(SlotId slot);
+    void called_off(SlotId slot);
+    void failed(SlotId slot, const ReadFailure& failure);
+
+    // One acquire has passed: hinted experts that were ready for kHintLife of them and never used lose their protection.
+    void tick();
+    static constexpr uint64_t kHintLife = 128;
+
+private:
+    struct Slot {
+        SlotState state = SlotState::kEmpty;
+        bool hinted = false;
+        int32_t pins = 0;
+        uint32_t generation = 0;
+        uint64_t ready_at = 0;  // tick; of hinted slots
+        ExpertKey key;
+        ReadFailure failure;
+    };
+    [[nodiscard]] Slot& at(SlotId slot) { return slots_[static_cast<size_t>(slot.value)]; }
+    [[nodiscard]] const Slot& at(SlotId slot) const {
+        return slots_[static_cast<size_t>(slot.value)];
+    }
+    [[nodiscard]] int32_t& home(ExpertKey key);
+    [[nodiscard]] std::optional<SlotId> choose(Priority priority) const;
+    void forget(SlotId slot);
+    void make_empty(SlotId slot);
+    void make_evictable(SlotId slot);
+    void end_hint(SlotId slot);
+
+    int32_t experts_;
+    int32_t hinted_max_;
+    std::vector<Slot> slots_;
+    std::vector<int32_t> homes_;  // [layers][experts] → slot or −1
+    SlotOrder empty_;             // kEmpty
+    SlotOrder used_;              // kReady, unpinned, not hinted
+    SlotOrder hinted_ready_;      // kReady, unpinned, hinted
+    int32_t hinted_ = 0;
+    int32_t pinned_ = 0;
+    int32_t calling_off_ = 0;
+    uint64_t ticks_ = 0;
+    uint64_t evictions_ = 0;
+};
+
+}  // namespace millrace
