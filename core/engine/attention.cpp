@@ -1,0 +1,190 @@
+#include "core/engine/attention.h"
+
+#include <algorithm>
+
+namespace millrace {
+namespace {
+
+// Pointers to the rows of positions first − window + 1 … end − 1: row r attends a part of it, oldest to newest.
+void list_window(const Chunk& chunk, const LayerKv& kv, int64_t window,
+                 const AttentionScratch& scratch) {
+    const int64_t oldest = std::max<int64_t>(0, chunk.first() - window + 1);
+    for (int64_t p = oldest; p < chunk.end(); ++p) {
+        scratch.window_keys[static_cast<size_t>(p - oldest)] =
+            p < chunk.first() ? kv.window.at(p)
+                              : &scratch.rows[static_cast<size_t>(p - chunk.first())];
+    }
+    for (int64_t r = 0; r < chunk.rows(); ++r) {
+        const int64_t last = chunk.first() + r;
+        const int64_t from = std::max<int64_t>(0, last - window + 1);
+        scratch.keys[static_cast<size_t>(r)].window = scratch.window_keys.subspan(
+            static_cast<size_t>(from - oldest), static_cast<size_t>(last - from + 1));
+    }
+}
+
+// Every complete entry, as far as each row may see it.
+void list_all_entries(const Chunk& chunk, LayerKv& kv, const AttentionScratch& scratch) {
+    const int64_t count = entries_after(chunk.end(), kv.compressor.ratio);
+    for (int64_t i = 0; i < count; ++i) scratch.entry_keys[static_cast<size_t>(i)] = kv.entry(i);
+    for (int64_t r = 0; r < chunk.rows(); ++r) {
+        const int64_t visible = entries_after(chunk.first() + r + 1, kv.compressor.ratio);
+        scratch.keys[static_cast<size_t>(r)].entries =
+            scratch.entry_keys.first(static_cast<size_t>(visible));
+    }
+}
+
+// The entries that the indexer picked for each row, in its order.
+void list_picked_entries(const Chunk& chunk, LayerKv& kv, MatrixView<const int32_t> picks,
+                         const AttentionScratch& scratch) {
+    size_t used = 0;
+    for (int64_t r = 0; r < chunk.rows(); ++r) {
+        const size_t begin = used;
+        for (const int32_t pick : picks.row(r)) {
+            if (pick >= 0) scratch.entry_keys[used++] = kv.entry(pick);
+        }
+        scratch.keys[static_cast<size_t>(r)].entries =
+            scratch.entry_keys.subspan(begin, used - begin);
+    }
+}
+
+// Spec §4.6: needs scratch.latent8 (the query latent, quantised) and x, the layer's normed input.
+MatrixView<const int32_t> pick_entries(const StepContext& context, const Chunk& chunk,
+                                       const IndexerWeights& weights, MatrixView<const Bf16> x,
+                                       LayerKv& kv, const AttentionScratch& scratch) {
+    Ops& ops = context.ops;
+    const int64_t n = chunk.rows();
+    const MatrixView<Bf16> keys =
+        compress(context, chunk, x, weights.compressor, kv.index_compressor, scratch.compressor);
+    const int64_t first = entries_after(chunk.first(), kv.index_compressor.ratio);
+    const int64_t count = entries_after(chunk.end(), kv.index_compressor.ratio);
+    ops.pack_index(keys, {kv.index_entry(first), static_cast<size_t>(keys.rows)});
+
+    const MatrixView<Bf16> q = scratch.index_q.slice_rows(0, n);
+    ops.linear({{}, first_rows(scratch.latent8, n)}, weights.wq_b, q);
+    ops.rope(q, kIndexDim, chunk.positions, context.rope.compressed, Rotation::kForward);
+    const auto q_rows =
+        scratch.index_rows.first(static_cast<size_t>(n * context.config.index_heads));
+    ops.pack_index(q, q_rows);
+
+    const MatrixView<Bf16> head_weights = scratch.index_weights.slice_rows(0, n);
+    ops.linear_bf16(x, weights.weights_proj, 1, head_weights);
+    ops.index_weights(head_weights);
+
+    for (int64_t r = 0; r < n; ++r) {
+        scratch.visible[static_cast<size_t>(r)] =
+            static_cast<int32_t>(entries_after(chunk.first() + r + 1, kv.index_compressor.ratio));
+    }
+    const MatrixView<int32_t> picks = scratch.picks.slice_rows(0, n);
+    ops.index_topk(q_rows, head_weights, {kv.index_entry(0), static_cast<size_t>(count)},
+                   scratch.visible.first(static_cast<size_t>(n)), picks);
+    return picks;
+}
+
+}  // namespace
+
+AttentionScratch AttentionScratch::take(Arena& arena, const ModelConfig& config, int64_t chunk_max,
+                                        int64_t context_max) {
+    const int64_t n = chunk_max;
+    const int64_t q_cols = int64_t{config.heads} * kHeadDim;
+    const int64_t o_cols = config.o_groups * config.o_rank;
+    AttentionScratch s;
+    s.x8 = take_fp8(arena, n, config.hidden);
+    s.latent8 = take_fp8(arena, n, config.q_rank);
+    s.out8 = take_fp8(arena, n, o_cols);
+    s.latent = arena.rows<Bf16>(n, config.q_rank);
+    s.q = arena.rows<Bf16>(n, q_cols);
+    s.attended = arena.rows<Bf16>(n, q_cols);
+    s.grouped = arena.rows<Bf16>(n, o_cols);
+    s.kv = arena.rows<Bf16>(n, kHeadDim);
+    s.rows = arena.list<KvRow>(n);
+    s.compressor = CompressorScratch::take(arena, n);
+    s.index_q = arena.rows<Bf16>(n, int64_t{config.index_heads} * kIndexDim);
+    s.index_rows = arena.list<IndexRow>(n * config.index_heads);
+    s.index_weights = arena.rows<Bf16>(n, config.index_heads);
+    s.picks = arena.rows<int32_t>(n, config.index_topk);
+    s.visible = arena.list<int32_t>(n);
+    s.window_keys = arena.list<const KvRow*>(config.window + n);
+    s.entry_keys = arena.list<const KvRow*>(std::max(n * config.index_topk, context_max / 128 + 1));
+    s.keys = arena.list<KeyList>(n);
+    return s;
+}
+
+void project_q(const StepContext& context, const AttentionWeights& weights,
+               MatrixView<const Bf16> x, std::span<const int32_t> positions, const RopeTable& rope,
+               const AttentionScratch& scratch) {
+    Ops& ops = context.ops;
+    const int64_t n = x.rows;
+    const float eps = context.config.norm_eps;
+    const Fp8Rows x8 = first_rows(scratch.x8, n);
+    ops.quantise(x, x8);
+    const MatrixView<Bf16> latent = scratch.latent.slice_rows(0, n);
+    ops.linear({x, x8}, weights.wq_a, latent);
+    ops.rms_norm(latent, weights.q_norm, eps, latent);
+    const Fp8Rows latent8 = first_rows(scratch.latent8, n);
+    ops.quantise(latent, latent8);
+    const MatrixView<Bf16> q = scratch.q.slice_rows(0, n);
+    ops.linear({latent, latent8}, weights.wq_b, q);
+    ops.head_norm(q, eps);
+    ops.rope(q, kHeadDim, positions, rope, Rotation::kForward);
+}
+
+void project_kv(const StepContext& context, const AttentionWeights& weights, const Fp8Rows& x8,
+                std::span<const int32_t> positions, const RopeTable& rope,
+                const AttentionScratch& scratch, std::span<KvRow> rows) {
+    const MatrixView<Bf16> kv = scratch.kv.slice_rows(0, x8.codes.rows);
+    context.ops.linear({{}, x8}, weights.wkv, kv);
+    context.ops.rms_norm(kv, weights.kv_norm, context.config.norm_eps, kv);
+    context.ops.rope(kv, kHeadDim, positions, rope, Rotation::kForward);
+    context.ops.pack_kv(kv, rows);
+}
+
+void attend_and_project(const StepContext& context, const AttentionWeights& weights,
+                        std::span<const int32_t> positions, const RopeTable& rope,
+                        const AttentionScratch& scratch, MatrixView<Bf16> y) {
+    Ops& ops = context.ops;
+    const int64_t n = y.rows;
+    const MatrixView<Bf16> attended = scratch.attended.slice_rows(0, n);
+    ops.attend(scratch.q.slice_rows(0, n), scratch.keys.first(static_cast<size_t>(n)), weights.sink,
+               attended);
+    // Values carry their absolute rotation; turning back at the query's position makes it relative.
+    ops.rope(attended, kHeadDim, positions, rope, Rotation::kInverse);
+    const MatrixView<Bf16> grouped = scratch.grouped.slice_rows(0, n);
+    ops.linear_bf16(attended, weights.wo_a, context.config.o_groups, grouped);
+    const Fp8Rows grouped8 = first_rows(scratch.out8, n);
+    ops.quantise(grouped, grouped8);
+    ops.linear({grouped, grouped8}, weights.wo_b, y);
+}
+
+void attend_chunk(const StepContext& context, const Chunk& chunk, LayerId layer,
+                  const AttentionWeights& weights, MatrixView<const Bf16> x, LayerKv& kv,
+                  const AttentionScratch& scratch, StepObserver* observer, MatrixView<Bf16> y) {
+    const RopeTable& rope = context.rope.of(kv.kind);
+    const auto n = static_cast<size_t>(chunk.rows());
+    project_q(context, weights, x, chunk.positions, rope, scratch);
+    project_kv(context, weights, first_rows(scratch.x8, x.rows), chunk.positions, rope, scratch,
+               scratch.rows.first(n));
+    list_window(chunk, kv, context.config.window, scratch);
+
+    if (kv.kind != LayerKind::kWindow) {
+        const MatrixView<Bf16> entries =
+            compress(context, chunk, x, *weights.compressor, kv.compressor, scratch.compressor);
+        const int64_t first = entries_after(chunk.first(), kv.compressor.ratio);
+        context.ops.pack_kv(entries, {kv.entry(first), static_cast<size_t>(entries.rows)});
+    }
+    switch (kv.kind) {
+        case LayerKind::kWindow:
+            for (KeyList& list : scratch.keys.first(n)) list.entries = {};
+            break;
+        case LayerKind::kHeavy: list_all_entries(chunk, kv, scratch); break;
+        case LayerKind::kSparse: {
+            const auto picks = pick_entries(context, chunk, *weights.indexer, x, kv, scratch);
+            if (observer != nullptr) observer->picked(layer, picks);
+            list_picked_entries(chunk, kv, picks, scratch);
+            break;
+        }
+    }
+    attend_and_project(context, weights, chunk.positions, rope, scratch, y);
+    kv.window.keep(chunk.first(), MatrixView<const KvRow>(scratch.rows.data(), x.rows, 1));
+}
+
+}  // namespace millrace

@@ -1,0 +1,55 @@
+#pragma once
+// The attention half of a block (spec §4.3–4.8): projections, KV rows, compressed entries, picks, attention, output.
+
+#include "core/engine/chunk.h"
+#include "core/engine/compressor.h"
+#include "core/engine/kv_cache.h"
+#include "core/engine/observer.h"
+#include "core/engine/scratch.h"
+#include "core/model/weights.h"
+
+namespace millrace {
+
+struct AttentionScratch {
+    Fp8Rows x8, latent8, out8;  // quantised inputs of wq_a and wkv, of wq_b, of wo_b
+    MatrixView<Bf16> latent;    // [n, q_rank]
+    MatrixView<Bf16> q;         // [n, nh·512]
+    MatrixView<Bf16> attended;  // [n, nh·512]
+    MatrixView<Bf16> grouped;   // [n, o_groups·o_rank]
+    MatrixView<Bf16> kv;        // [n, 512]
+    std::span<KvRow> rows;      // the chunk's window rows
+    CompressorScratch compressor;
+    MatrixView<Bf16> index_q;             // [n, index_heads·128]
+    std::span<IndexRow> index_rows;       // [n·index_heads]
+    MatrixView<Bf16> index_weights;       // [n, index_heads]
+    MatrixView<int32_t> picks;            // [n, index_topk]
+    std::span<int32_t> visible;           // [n]
+    std::span<const KvRow*> window_keys;  // positions first − window + 1 … of a chunk
+    std::span<const KvRow*> entry_keys;   // picks of every row, or all entries once
+    std::span<KeyList> keys;              // [n]
+
+    [[nodiscard]] static AttentionScratch take(Arena& arena, const ModelConfig& config,
+                                               int64_t chunk_max, int64_t context_max);
+};
+
+// y = attention(x) for a chunk that continues `kv`; x is the normed input [n, d], y [n, d].
+void attend_chunk(const StepContext& context, const Chunk& chunk, LayerId layer,
+                  const AttentionWeights& weights, MatrixView<const Bf16> x, LayerKv& kv,
+                  const AttentionScratch& scratch, StepObserver* observer, MatrixView<Bf16> y);
+
+// The pieces that the DSpark drafter puts together in its own way.
+
+// scratch.latent and scratch.q from x; scratch.x8 holds x quantised afterwards.
+void project_q(const StepContext& context, const AttentionWeights& weights,
+               MatrixView<const Bf16> x, std::span<const int32_t> positions, const RopeTable& rope,
+               const AttentionScratch& scratch);
+// Window rows of `x8` (x quantised) at `positions` into `rows`.
+void project_kv(const StepContext& context, const AttentionWeights& weights, const Fp8Rows& x8,
+                std::span<const int32_t> positions, const RopeTable& rope,
+                const AttentionScratch& scratch, std::span<KvRow> rows);
+// Attends with scratch.q over scratch.keys, turns back, projects: y [n, d].
+void attend_and_project(const StepContext& context, const AttentionWeights& weights,
+                        std::span<const int32_t> positions, const RopeTable& rope,
+                        const AttentionScratch& scratch, MatrixView<Bf16> y);
+
+}  // namespace millrace

@@ -1,0 +1,44 @@
+#pragma once
+// What every part of a step knows about the rows it works on.
+
+#include <cstdint>
+#include <span>
+
+#include "core/base/types.h"
+#include "core/model/config.h"
+#include "kernels/ops.h"
+
+namespace millrace {
+
+// Consecutive tokens of one sequence: row r is token tokens[r] at position first + r.
+struct Chunk {
+    std::span<const TokenId> tokens;
+    std::span<const int32_t> positions;
+
+    [[nodiscard]] int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
+    [[nodiscard]] int64_t first() const { return positions.front(); }
+    [[nodiscard]] int64_t end() const { return first() + rows(); }
+};
+
+// The frequencies of both kinds of layers (spec §4.4).
+struct RopeTables {
+    RopeTable plain;       // ratio 0, drafts
+    RopeTable compressed;  // ratio 4 and 128
+    [[nodiscard]] static RopeTables of(const RopeConfig& config) {
+        return {RopeTable::plain(config.theta),
+                RopeTable::yarn(config.compress_theta, config.yarn_factor, config.beta_fast,
+                                config.beta_slow, config.original_positions)};
+    }
+    [[nodiscard]] const RopeTable& of(LayerKind kind) const {
+        return kind == LayerKind::kWindow ? plain : compressed;
+    }
+};
+
+// What does not change from step to step.
+struct StepContext {
+    const ModelConfig& config;
+    Ops& ops;
+    const RopeTables& rope;
+};
+
+}  // namespace millrace

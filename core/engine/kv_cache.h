@@ -1,0 +1,115 @@
+#pragma once
+// The KV state of one sequence (spec §4.5, §6). All of it is a function of position:
+//
+//   window     ring of compact rows, slot = position mod capacity; capacity = window + rollback
+//   rows       ring of the compressor's raw rows (u | s), the same way; enough for every unfinished block + rollback
+//   entries    compressed rows by block index, ⌊length/ratio⌋ of them are there
+//
+// so that forgetting the last tokens is only a smaller length: what they wrote lies where no shorter sequence looks, or
+// is written again before it is read. Engine thread only.
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "core/base/memory.h"
+#include "core/base/result.h"
+#include "core/base/tensor.h"
+#include "core/base/types.h"
+#include "core/model/config.h"
+#include "kernels/kv_rows.h"
+
+namespace millrace {
+
+[[nodiscard]] constexpr int compress_ratio(LayerKind kind) {
+    return kind == LayerKind::kSparse ? 4 : kind == LayerKind::kHeavy ? 128 : 0;
+}
+// Blocks that contribute to one entry: ratio 4 overlaps its predecessor.
+[[nodiscard]] constexpr int compress_overlap(int ratio) { return ratio == 4 ? 2 : 1; }
+
+// A ring of fixed-size records by absolute position.
+template <class T>
+class PositionRing {
+public:
+    PositionRing() = default;
+    // `width` elements of T a record.
+    PositionRing(PageBuffer memory, int64_t capacity, int64_t width)
+        : memory_(std::move(memory)), capacity_(capacity), width_(width) {}
+
+    [[nodiscard]] static uint64_t bytes(int64_t capacity, int64_t width) {
+        return static_cast<uint64_t>(capacity * width) * sizeof(T);
+    }
+    [[nodiscard]] const T* at(int64_t position) const {
+        return memory_.template as<T>() + position % capacity_ * width_;
+    }
+    [[nodiscard]] T* at(int64_t position) {
+        return memory_.template as<T>() + position % capacity_ * width_;
+    }
+    // Keeps the last `capacity` of the records of positions first, first + 1, ….
+    void keep(int64_t first, MatrixView<const T> records) {
+        const int64_t skipped = records.rows > capacity_ ? records.rows - capacity_ : 0;
+        for (int64_t r = skipped; r < records.rows; ++r) {
+            const auto record = records.row(r);
+            std::copy(record.begin(), record.end(), at(first + r));
+        }
+    }
+
+private:
+    PageBuffer memory_;
+    int64_t capacity_ = 0;
+    int64_t width_ = 0;
+};
+
+// One compressor's raw rows and how to read them.
+struct CompressorState {
+    int ratio = 0;
+    int64_t entry_width = 0;   // c
+    PositionRing<float> rows;  // [2·coff·c] a token
+
+    [[nodiscard]] int64_t row_width() const { return 2 * compress_overlap(ratio) * entry_width; }
+};
+
+struct LayerKv {
+    LayerKind kind = LayerKind::kWindow;
+    PositionRing<KvRow> window;
+    // kSparse and kHeavy:
+    CompressorState compressor;
+    PageBuffer entries;  // KvRow [context / ratio]
+    // kSparse:
+    CompressorState index_compressor;
+    PageBuffer index_entries;  // IndexRow [context / 4]
+
+    [[nodiscard]] KvRow* entry(int64_t index) { return entries.as<KvRow>() + index; }
+    [[nodiscard]] IndexRow* index_entry(int64_t index) {
+        return index_entries.as<IndexRow>() + index;
+    }
+};
+
+struct KvLimits {
+    int64_t context_max = 0;
+    int64_t rollback_max = 0;
+};
+
+class KvCache {
+public:
+    // Memory for the trunk's layers and a window for each of `draft_blocks`; given to the process as it fills.
+    [[nodiscard]] static Result<std::unique_ptr<KvCache>> create(const ModelConfig& config,
+                                                                 int32_t draft_blocks,
+                                                                 const KvLimits& limits);
+    // What `create` reserves.
+    [[nodiscard]] static uint64_t bytes(const ModelConfig& config, int32_t draft_blocks,
+                                        const KvLimits& limits);
+
+    [[nodiscard]] const KvLimits& limits() const { return limits_; }
+    // By LayerId: the trunk, then the draft blocks.
+    [[nodiscard]] LayerKv& layer(LayerId id) { return layers_[static_cast<size_t>(id.value)]; }
+
+private:
+    KvCache(const KvLimits& limits, std::vector<LayerKv> layers)
+        : limits_(limits), layers_(std::move(layers)) {}
+
+    KvLimits limits_;
+    std::vector<LayerKv> layers_;
+};
+
+}  // namespace millrace

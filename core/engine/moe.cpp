@@ -1,0 +1,165 @@
+#include "core/engine/moe.h"
+
+#include <algorithm>
+
+namespace millrace {
+namespace {
+
+std::span<const int64_t> table_row(const MoeWeights& weights, TokenId token, int k) {
+    return weights.tid2eid.subspan(static_cast<size_t>(token.value) * static_cast<size_t>(k),
+                                   static_cast<size_t>(k));
+}
+
+// Groups (row, place) pairs by expert, rows ascending; returns the experts used, ascending.
+std::span<const ExpertId> group_by_expert(MatrixView<const int32_t> ids, int32_t experts,
+                                          const MoeScratch& scratch) {
+    std::fill(scratch.begin.begin(), scratch.begin.end(), 0);
+    for (int64_t r = 0; r < ids.rows; ++r) {
+        for (const int32_t id : ids.row(r)) ++scratch.begin[static_cast<size_t>(id) + 1];
+    }
+    size_t used = 0;
+    for (int32_t e = 0; e < experts; ++e) {
+        const auto at = static_cast<size_t>(e);
+        if (scratch.begin[at + 1] > 0) scratch.used[used++] = ExpertId{e};
+        scratch.begin[at + 1] += scratch.begin[at];
+    }
+    for (int64_t r = 0; r < ids.rows; ++r) {
+        for (int64_t j = 0; j < ids.cols; ++j) {
+            const auto e = static_cast<size_t>(ids.row(r)[static_cast<size_t>(j)]);
+            scratch.pairs[static_cast<size_t>(scratch.begin[e]++)] =
+                static_cast<int32_t>(r * ids.cols + j);
+        }
+    }
+    // Filling moved every start to the next one's: shift back.
+    for (auto e = static_cast<size_t>(experts); e > 0; --e) scratch.begin[e] = scratch.begin[e - 1];
+    scratch.begin[0] = 0;
+    return scratch.used.first(used);
+}
+
+struct MoeInput {
+    LinearInput x;
+    MatrixView<const float> weights;  // [n, k]
+    float limit;
+};
+
+// One expert on the rows that chose it, into their places of scratch.outputs.
+void run_expert(Ops& ops, const ExpertWeights& expert, ExpertId id, const MoeInput& input,
+                const MoeScratch& scratch) {
+    const int64_t k = input.weights.cols;
+    const auto first = static_cast<size_t>(scratch.begin[static_cast<size_t>(id.value)]);
+    const auto end = static_cast<size_t>(scratch.begin[static_cast<size_t>(id.value) + 1]);
+    const auto pairs = scratch.pairs.subspan(first, end - first);
+    for (size_t i = 0; i < pairs.size(); ++i) {
+        scratch.rows[i] = static_cast<int32_t>(pairs[i] / k);
+        scratch.row_weights[i] = input.weights.row(pairs[i] / k)[static_cast<size_t>(pairs[i] % k)];
+    }
+    const MatrixView<Bf16> out =
+        scratch.expert_rows.slice_rows(0, static_cast<int64_t>(pairs.size()));
+    ops.expert(input.x, scratch.rows.first(pairs.size()), expert,
+               scratch.row_weights.first(pairs.size()), input.limit, out);
+    for (size_t i = 0; i < pairs.size(); ++i) {
+        std::ranges::copy(out.row(static_cast<int64_t>(i)), scratch.outputs.row(pairs[i]).begin());
+    }
+}
+
+// Experts in waves of what the slots can hold; `meanwhile` runs once, while the first wave's misses are on their way.
+template <class Meanwhile>
+Status run_routed(Ops& ops, LayerId layer, std::span<const ExpertId> used, const Experts& experts,
+                  const MoeInput& input, const MoeScratch& scratch, const Meanwhile& meanwhile) {
+    const auto wave = static_cast<size_t>(experts.cache.max_batch());
+    for (size_t first = 0; first < used.size(); first += wave) {
+        const auto ids = used.subspan(first, std::min(wave, used.size() - first));
+        LeaseBatch batch = TRY(experts.cache.acquire(layer, ids));
+        if (first == 0) meanwhile();
+        for (;;) {
+            const std::optional<size_t> ready = TRY(batch.next());
+            if (!ready) break;
+            const ExpertRecord& record = experts.source.record({layer, ids[*ready]});
+            std::array<const std::byte*, 6> data{};
+            for (int32_t r = 0; r < record.range_count; ++r) {
+                data[static_cast<size_t>(r)] = batch.data(*ready, r);
+            }
+            run_expert(ops, record.at(data), ids[*ready], input, scratch);
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+MoeScratch MoeScratch::take(Arena& arena, const ModelConfig& config, int64_t chunk_max) {
+    const int64_t n = chunk_max;
+    const int64_t k = config.experts_per_token;
+    MoeScratch s;
+    s.x8 = take_fp8(arena, n, config.hidden);
+    s.logits = arena.rows<float>(n, config.experts);
+    s.fixed = arena.rows<int32_t>(n, k);
+    s.ids = arena.rows<int32_t>(n, k);
+    s.weights = arena.rows<float>(n, k);
+    s.shared = arena.rows<Bf16>(n, config.hidden);
+    s.expert_rows = arena.rows<Bf16>(n, config.hidden);
+    s.outputs = arena.rows<Bf16>(n * k, config.hidden);
+    s.all_rows = arena.list<int32_t>(n);
+    for (size_t i = 0; i < s.all_rows.size(); ++i) s.all_rows[i] = static_cast<int32_t>(i);
+    s.begin = arena.list<int32_t>(config.experts + 1);
+    s.pairs = arena.list<int32_t>(n * k);
+    s.rows = arena.list<int32_t>(n);
+    s.row_weights = arena.list<float>(n);
+    s.used = arena.list<ExpertId>(config.experts);
+    return s;
+}
+
+Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
+               const MoeWeights& weights, MatrixView<const Bf16> x, const Experts& experts,
+               const MoeScratch& scratch, StepObserver* observer, MatrixView<Bf16> y) {
+    Ops& ops = context.ops;
+    const ModelConfig& config = context.config;
+    const int64_t n = chunk.rows();
+    const MatrixView<float> logits = scratch.logits.slice_rows(0, n);
+    ops.linear_f32(x, weights.gate, logits);
+
+    MatrixView<int32_t> fixed;
+    if (!weights.tid2eid.empty()) {
+        fixed = scratch.fixed.slice_rows(0, n);
+        for (int64_t r = 0; r < n; ++r) {
+            const auto row =
+                table_row(weights, chunk.tokens[static_cast<size_t>(r)], config.experts_per_token);
+            std::ranges::transform(row, fixed.row(r).begin(),
+                                   [](int64_t id) { return static_cast<int32_t>(id); });
+        }
+    }
+    const MatrixView<int32_t> ids = scratch.ids.slice_rows(0, n);
+    const MatrixView<float> route_weights = scratch.weights.slice_rows(0, n);
+    ops.route(logits, weights.bias, fixed, {config.experts_per_token, config.route_scale}, ids,
+              route_weights);
+    if (observer != nullptr) observer->routed(layer, ids, route_weights);
+
+    const Fp8Rows x8 = first_rows(scratch.x8, n);
+    ops.quantise(x, x8);
+    const MoeInput input{{x, x8}, route_weights, config.swiglu_limit};
+    const MatrixView<Bf16> shared = scratch.shared.slice_rows(0, n);
+    const auto run_shared = [&] {
+        ops.expert(input.x, scratch.all_rows.first(static_cast<size_t>(n)), weights.shared, {},
+                   input.limit, shared);
+    };
+    TRY(run_routed(ops, layer, group_by_expert(ids, config.experts, scratch), experts, input,
+                   scratch, run_shared));
+    ops.combine(scratch.outputs.slice_rows(0, n * ids.cols), ids, shared, y);
+    return {};
+}
+
+void hint_hash_layer(LayerId layer, const MoeWeights& weights, std::span<const TokenId> tokens,
+                     int experts_per_token, const Experts& experts, const MoeScratch& scratch) {
+    std::fill(scratch.begin.begin(), scratch.begin.end(), 0);
+    size_t used = 0;
+    for (const TokenId token : tokens) {
+        for (const int64_t id : table_row(weights, token, experts_per_token)) {
+            if (scratch.begin[static_cast<size_t>(id)]++ == 0) {
+                scratch.used[used++] = ExpertId{static_cast<int32_t>(id)};
+            }
+        }
+    }
+    experts.cache.hint(layer, scratch.used.first(used));
+}
+
+}  // namespace millrace

@@ -1,0 +1,52 @@
+#pragma once
+// The mixture-of-experts half of a block (spec §4.9). Expert bytes come through leases; the shared expert and the experts
+// that are there run while the others land. Which experts were waiting never shows in the result: every expert's rows are
+// kept and summed in increasing id at the end.
+
+#include "core/base/result.h"
+#include "core/engine/chunk.h"
+#include "core/engine/observer.h"
+#include "core/engine/scratch.h"
+#include "core/model/expert_source.h"
+#include "core/model/weights.h"
+#include "offload/expert_cache.h"
+
+namespace millrace {
+
+struct MoeScratch {
+    Fp8Rows x8;
+    MatrixView<float> logits;      // [n, E]
+    MatrixView<int32_t> fixed;     // [n, k], hash layers
+    MatrixView<int32_t> ids;       // [n, k]
+    MatrixView<float> weights;     // [n, k]
+    MatrixView<Bf16> shared;       // [n, d]
+    MatrixView<Bf16> expert_rows;  // [n, d] of the expert at work
+    MatrixView<Bf16> outputs;      // [n·k, d]
+    std::span<int32_t> all_rows;   // 0 … n−1
+    // Rows grouped by expert: those of expert e are begin[e] … begin[e+1]−1 of `pairs` (row·k + place).
+    std::span<int32_t> begin;      // [E + 1]
+    std::span<int32_t> pairs;      // [n·k]
+    std::span<int32_t> rows;       // [n], of one expert
+    std::span<float> row_weights;  // [n]
+    std::span<ExpertId> used;      // [E]
+
+    [[nodiscard]] static MoeScratch take(Arena& arena, const ModelConfig& config,
+                                         int64_t chunk_max);
+};
+
+struct Experts {
+    ExpertCache& cache;
+    const ExpertSource& source;
+};
+
+// y = moe(x): x is the normed input [n, d], y [n, d]. Fails when the drive does, naming file and expert.
+[[nodiscard]] Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
+                             const MoeWeights& weights, MatrixView<const Bf16> x,
+                             const Experts& experts, const MoeScratch& scratch,
+                             StepObserver* observer, MatrixView<Bf16> y);
+
+// Tells the cache which experts a hash layer will want for these tokens: they are known before anything is computed.
+void hint_hash_layer(LayerId layer, const MoeWeights& weights, std::span<const TokenId> tokens,
+                     int experts_per_token, const Experts& experts, const MoeScratch& scratch);
+
+}  // namespace millrace

@@ -1,0 +1,70 @@
+#pragma once
+// A model ready to compute: checkpoint, ops, expert cache and scratch, for one thread. Engine runs one behind queues;
+// tools that need every logit use it directly.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/tensor.h"
+#include "core/engine/session.h"
+#include "core/engine/step.h"
+#include "core/model/checkpoint.h"
+#include "offload/expert_cache.h"
+
+namespace millrace {
+
+struct RuntimeOptions {
+    int threads = 0;                // compute threads; 0: one per core
+    std::string ops = "reference";  // which implementation of kernels/ops.h
+    uint64_t ram_budget_bytes = 0;  // for expert slots; 0: all experts
+    int64_t context_max = 8192;     // tokens a session may hold, at most the model's limit
+    int32_t prefill_chunk = 256;    // tokens computed together, ≥ 1
+    int32_t rollback_tokens =
+        64;  // how far a session can be taken back exactly without computing again
+    IoBackend io = IoBackend::kAuto;  // offload/expert_cache.h
+    DirectIo direct_io = DirectIo::kAuto;
+};
+
+// What memory goes where, decided before anything is allocated.
+struct MemoryPlan {
+    uint64_t dense_bytes = 0;   // mapped weights
+    uint64_t expert_bytes = 0;  // slots
+    int32_t expert_slots = 0, experts_total = 0;
+    uint64_t kv_bytes = 0;                   // one session at context_max
+    uint64_t scratch_bytes = 0;              // activations of a chunk
+    [[nodiscard]] std::string text() const;  // a table for people
+};
+
+class Runtime {
+public:
+    [[nodiscard]] static Result<std::unique_ptr<Runtime>> open(const Path& checkpoint,
+                                                               const RuntimeOptions& options);
+    ~Runtime();
+    Runtime(const Runtime&) = delete;
+    Runtime& operator=(const Runtime&) = delete;
+
+    [[nodiscard]] const Checkpoint& checkpoint() const;
+    [[nodiscard]] const ModelConfig& config() const { return checkpoint().config(); }
+    [[nodiscard]] const RuntimeOptions& options() const;
+    [[nodiscard]] const MemoryPlan& plan() const;
+    [[nodiscard]] ExpertCacheStats expert_stats() const;
+
+    // An empty session with room for options().context_max tokens.
+    [[nodiscard]] Result<Session> new_session();
+
+    // Appends `tokens` (at most options().prefill_chunk) to the session. logits: no rows, one row, or one a token
+    // [n, vocabulary]. Any chunking gives the same bits. Fails when the context is full, and then the session is as it
+    // was; and when the drive fails: then the session is where it was if it can roll back so far, else empty.
+    [[nodiscard]] Status forward(Session& session, std::span<const TokenId> tokens,
+                                 LogitsWanted wanted, MatrixView<float> logits);
+    // The pieces of `forward`, for drafts and tests.
+    [[nodiscard]] Step& step();
+
+private:
+    struct Parts;
+    explicit Runtime(std::unique_ptr<Parts> parts);
+    std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,55 @@
+#pragma once
+// Chooses the next token from logits, as SamplingParams (request.h) says. One object per answer; one thread.
+//
+// The choice is the same on every machine: probabilities are doubles computed with operations that IEEE 754 defines to
+// the last bit (an exponential of our own, not the C library's, whose last bit depends on the processor), equal
+// probabilities are ordered by token id, and the random numbers are SplitMix64's.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/base/random.h"
+#include "core/base/result.h"
+#include "core/base/types.h"
+#include "core/engine/request.h"
+
+namespace millrace {
+
+// eˣ for x ≤ 0, at most 2 units in the last place off, the same bits everywhere; −∞ gives 0.
+[[nodiscard]] double portable_exp(double x);
+
+class Sampler {
+public:
+    // `params` must have passed validate(params, vocabulary) and `prompt` must hold ids of the vocabulary; both are
+    // copied. Allocates all that sampling needs: about 28 bytes per token of the vocabulary.
+    Sampler(const SamplingParams& params, int64_t vocabulary, std::span<const TokenId> prompt);
+
+    // The next token from `logits` [vocabulary], counted as generated. Does not allocate. Fails when a logit is NaN or
+    // +∞ (kCorrupt: weights or drive) or when the bias bans every token (kInvalid).
+    [[nodiscard]] Result<TokenId> sample(std::span<const float> logits);
+
+private:
+    struct Candidate {
+        double weight;  // probability relative to the most probable token
+        int32_t token;
+    };
+
+    [[nodiscard]] Status load(std::span<const float> logits);
+    void apply_penalties();
+    void weigh(double highest);
+    void keep_best();
+    [[nodiscard]] TokenId draw();
+    void count(TokenId token);
+
+    SamplingParams params_;
+    Random random_;
+    bool penalties_;
+    std::vector<double> scores_;         // [vocabulary] logits after bias and penalties
+    std::vector<Candidate> candidates_;  // what is left to draw from
+    std::vector<int32_t> generated_;     // [vocabulary] how often; empty without penalties
+    std::vector<bool> seen_;  // [vocabulary] in the prompt or generated; empty without penalties
+    std::vector<int32_t> seen_tokens_;  // those of seen_, each once
+};
+
+}  // namespace millrace

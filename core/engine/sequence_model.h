@@ -1,0 +1,42 @@
+#pragma once
+// What the engine loop needs of a model: one sequence that can be extended and taken back. The seam between scheduling
+// and arithmetic: the loop is tested on a model of a few lines that fails and stalls on command.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "core/base/result.h"
+#include "core/base/types.h"
+#include "core/engine/runtime.h"
+#include "core/model/config.h"
+#include "offload/expert_cache.h"
+
+namespace millrace {
+
+// Used by the engine thread only, but for config and plan, which never change.
+class SequenceModel {
+public:
+    virtual ~SequenceModel() = default;
+
+    [[nodiscard]] virtual const ModelConfig& config() const = 0;
+    [[nodiscard]] virtual const MemoryPlan& plan() const = 0;
+    [[nodiscard]] virtual int64_t context_max() const = 0;  // tokens the sequence may hold
+    [[nodiscard]] virtual int64_t chunk_max() const = 0;    // tokens one append may hold
+    [[nodiscard]] virtual ExpertCacheStats expert_stats() const = 0;
+
+    // Takes the sequence back to its longest part that is a part of `prompt` too and returns the length of that; at
+    // least one token of the prompt is left over.
+    [[nodiscard]] virtual int64_t keep(std::span<const TokenId> prompt) = 0;
+    // Extends the sequence. `logits`: empty, or [vocabulary] for the token that follows the last one.
+    [[nodiscard]] virtual Status append(std::span<const TokenId> tokens,
+                                        std::span<float> logits) = 0;
+    // The empty sequence again.
+    virtual void reset() = 0;
+};
+
+// The real one: a session of `runtime`. Fails when there is no memory for its KV state.
+[[nodiscard]] Result<std::unique_ptr<SequenceModel>> make_sequence_model(
+    std::unique_ptr<Runtime> runtime);
+
+}  // namespace millrace

@@ -1,0 +1,45 @@
+#include "core/engine/session.h"
+
+#include <algorithm>
+
+#include "core/engine/kv_cache.h"
+
+namespace millrace {
+
+Session::Session(std::unique_ptr<KvCache> kv) : kv_(std::move(kv)) {
+    tokens_.reserve(static_cast<size_t>(kv_->limits().context_max));
+}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+int64_t Session::context_max() const { return kv_->limits().context_max; }
+
+int64_t Session::reusable(std::span<const TokenId> prompt) const {
+    if (prompt.empty()) return 0;
+    const auto limit = std::min(tokens_.size(), prompt.size() - 1);
+    const auto different = std::mismatch(
+        tokens_.begin(), tokens_.begin() + static_cast<std::ptrdiff_t>(limit), prompt.begin());
+    const int64_t common = different.first - tokens_.begin();
+    return can_roll_back_to(common) ? common : 0;
+}
+
+bool Session::can_roll_back_to(int64_t length) const {
+    const int64_t farthest = std::max(farthest_, this->length());
+    return length == 0 ||
+           (length <= this->length() && farthest - length <= kv_->limits().rollback_max);
+}
+
+void Session::roll_back(int64_t length) {
+    ENSURE(can_roll_back_to(length));
+    // The rings were overwritten up to the farthest token ever computed; a second rollback counts from there.
+    farthest_ = length == 0 ? 0 : std::max(farthest_, this->length());
+    tokens_.resize(static_cast<size_t>(length));
+}
+
+void Session::append(std::span<const TokenId> tokens) {
+    ENSURE(length() + static_cast<int64_t>(tokens.size()) <= context_max());
+    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+}
+
+}  // namespace millrace

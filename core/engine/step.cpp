@@ -1,0 +1,127 @@
+#include "core/engine/step.h"
+
+#include <algorithm>
+
+namespace millrace {
+namespace {
+
+int64_t target_columns(const ModelConfig& config) {
+    return static_cast<int64_t>(config.dspark.target_layers.size()) * config.hidden;
+}
+
+}  // namespace
+
+StepScratch StepScratch::take(Arena& arena, const ModelConfig& config, const StepLimits& limits) {
+    const int64_t n = limits.chunk_max;
+    StepScratch s;
+    s.positions = arena.list<int32_t>(n);
+    s.streams = arena.rows<Bf16>(n, kStreams * config.hidden);
+    s.z = arena.rows<Bf16>(n, config.hidden);
+    s.normed = arena.rows<Bf16>(n, config.hidden);
+    s.main_hidden = arena.rows<Bf16>(n, target_columns(config));
+    s.block = BlockScratch::take(arena, config, n, limits.context_max);
+    return s;
+}
+
+Step::Step(const Checkpoint& checkpoint, Ops& ops, ExpertCache& cache, const StepLimits& limits)
+    : checkpoint_(checkpoint),
+      ops_(ops),
+      cache_(cache),
+      limits_(limits),
+      rope_(RopeTables::of(checkpoint.config().rope)) {}
+
+Result<std::unique_ptr<Step>> Step::create(const Checkpoint& checkpoint, Ops& ops,
+                                           ExpertCache& cache, const StepLimits& limits) {
+    std::unique_ptr<Step> step(new Step(checkpoint, ops, cache, limits));
+    step->memory_ =
+        TRY(PageBuffer::create(scratch_bytes(checkpoint.config(), limits), HugePages::kNo));
+    Arena arena(step->memory_.bytes());
+    step->scratch_ = StepScratch::take(arena, checkpoint.config(), limits);
+    return step;
+}
+
+uint64_t Step::scratch_bytes(const ModelConfig& config, const StepLimits& limits) {
+    Arena counting;
+    (void)StepScratch::take(counting, config, limits);
+    return counting.peak_bytes();
+}
+
+Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first,
+                     LogitsWanted wanted, MatrixView<float> logits) {
+    const Chunk chunk = chunk_of(tokens, first);
+    const ModelWeights& weights = checkpoint_.weights();
+    rows_ = chunk.rows();
+    ops_.embed(weights.embed, tokens, streams());
+    hint_hash_layers(tokens);
+    for (int32_t i = 0; i < checkpoint_.config().layer_count(); ++i) {
+        const LayerId layer{i};
+        TRY(run_layer(chunk, layer, weights.layers[static_cast<size_t>(i)], kv.layer(layer),
+                      streams()));
+        keep_main_hidden(layer, streams());
+    }
+    switch (wanted) {
+        case LogitsWanted::kNone: break;
+        case LogitsWanted::kLast:
+            logits_of(streams().slice_rows(rows_ - 1, 1), weights.final_head, logits);
+            break;
+        case LogitsWanted::kAll: logits_of(streams(), weights.final_head, logits); break;
+    }
+    return {};
+}
+
+Chunk Step::chunk_of(std::span<const TokenId> tokens, int64_t first) {
+    ENSURE(!tokens.empty() && static_cast<int64_t>(tokens.size()) <= limits_.chunk_max);
+    ENSURE(first >= 0 && first + static_cast<int64_t>(tokens.size()) <= limits_.context_max);
+    const auto positions = scratch_.positions.first(tokens.size());
+    for (size_t r = 0; r < tokens.size(); ++r) {
+        positions[r] = static_cast<int32_t>(first) + static_cast<int32_t>(r);
+    }
+    return {tokens, positions};
+}
+
+Status Step::run_layer(const Chunk& chunk, LayerId layer, const BlockWeights& weights, LayerKv& kv,
+                       MatrixView<Bf16> streams) {
+    return run_block(context(), chunk, layer, weights, experts(), scratch_.block, observer_, kv,
+                     streams);
+}
+
+MatrixView<Bf16> Step::reduce_head(MatrixView<const Bf16> streams, const HeadWeights& head) {
+    const MatrixView<Bf16> z = scratch_.z.slice_rows(0, streams.rows);
+    ops_.hc_head(streams, site_of(head.hc, checkpoint_.config()), z);
+    return z;
+}
+
+void Step::project_head(MatrixView<const Bf16> z, const HeadWeights& head,
+                        MatrixView<float> logits) {
+    const MatrixView<Bf16> normed = scratch_.normed.slice_rows(0, z.rows);
+    ops_.rms_norm(z, head.norm, checkpoint_.config().norm_eps, normed);
+    ops_.linear_f32(normed, checkpoint_.weights().head, logits);
+}
+
+void Step::logits_of(MatrixView<const Bf16> streams, const HeadWeights& head,
+                     MatrixView<float> logits) {
+    project_head(reduce_head(streams, head), head, logits);
+}
+
+void Step::keep_main_hidden(LayerId layer, MatrixView<const Bf16> streams) {
+    const ModelConfig& config = checkpoint_.config();
+    for (size_t i = 0; i < config.dspark.target_layers.size(); ++i) {
+        if (config.dspark.target_layers[i] != layer.value) continue;
+        const int64_t d = config.hidden;
+        ops_.stream_mean(streams, {scratch_.main_hidden.data + static_cast<int64_t>(i) * d,
+                                   streams.rows, d, scratch_.main_hidden.stride});
+    }
+}
+
+// The first layer is asked for at once; what later hash layers want can already be on its way.
+void Step::hint_hash_layers(std::span<const TokenId> tokens) {
+    const ModelWeights& weights = checkpoint_.weights();
+    for (size_t i = 1; i < weights.layers.size(); ++i) {
+        const MoeWeights& moe = weights.layers[i].moe;
+        if (moe.tid2eid.empty()) continue;
+        hint_hash_layer(LayerId{static_cast<int32_t>(i)}, moe, tokens,
+                        checkpoint_.config().experts_per_token, experts(), scratch_.block.moe);
+    }
+}
+
+}  // namespace millrace

@@ -1,0 +1,89 @@
+#pragma once
+// One forward step (spec §4): embed, every block, head. This file and block.h are the walk of a token; attention.h and
+// moe.h are its two halves. Engine thread only; allocates nothing after `create`.
+
+#include <memory>
+
+#include "core/engine/block.h"
+#include "core/model/checkpoint.h"
+
+namespace millrace {
+
+enum class LogitsWanted { kNone, kLast, kAll };
+
+struct StepLimits {
+    int64_t chunk_max = 0;    // rows in one call
+    int64_t context_max = 0;  // tokens in a sequence
+};
+
+struct StepScratch {
+    std::span<int32_t> positions;  // [chunk]
+    MatrixView<Bf16> streams;      // [chunk, 4d]
+    MatrixView<Bf16> z, normed;    // [chunk, d]
+    MatrixView<Bf16> main_hidden;  // [chunk, targets·d]
+    BlockScratch block;
+
+    [[nodiscard]] static StepScratch take(Arena& arena, const ModelConfig& config,
+                                          const StepLimits& limits);
+};
+
+class Step {
+public:
+    // All references must outlive the step.
+    [[nodiscard]] static Result<std::unique_ptr<Step>> create(const Checkpoint& checkpoint,
+                                                              Ops& ops, ExpertCache& cache,
+                                                              const StepLimits& limits);
+    // What `create` allocates for activations.
+    [[nodiscard]] static uint64_t scratch_bytes(const ModelConfig& config,
+                                                const StepLimits& limits);
+
+    // Computes `tokens` at positions first, first + 1, … of the sequence that `kv` holds. logits: as `wanted` says, no
+    // rows, one row, or one a token [n, vocabulary].
+    [[nodiscard]] Status forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first,
+                                 LogitsWanted wanted, MatrixView<float> logits);
+
+    // The parts of `forward`, for drafts and for tests that start in the middle.
+    [[nodiscard]] Chunk chunk_of(std::span<const TokenId> tokens, int64_t first);
+    [[nodiscard]] Status run_layer(const Chunk& chunk, LayerId layer, const BlockWeights& weights,
+                                   LayerKv& kv, MatrixView<Bf16> streams);
+    void logits_of(MatrixView<const Bf16> streams, const HeadWeights& head,
+                   MatrixView<float> logits);
+    // hc_head of the streams → bf16 [n, d], before its norm; the view lies in scratch.
+    [[nodiscard]] MatrixView<Bf16> reduce_head(MatrixView<const Bf16> streams,
+                                               const HeadWeights& head);
+    // head·rmsnorm(z).
+    void project_head(MatrixView<const Bf16> z, const HeadWeights& head, MatrixView<float> logits);
+
+    // Streams of the last forward's rows after the last block [n, 4d].
+    [[nodiscard]] MatrixView<Bf16> streams() const { return scratch_.streams.slice_rows(0, rows_); }
+    // Of the last forward's rows, the stream means after each of DSpark's target layers, side by side [n, targets·d].
+    [[nodiscard]] MatrixView<const Bf16> main_hidden() const {
+        return scratch_.main_hidden.slice_rows(0, rows_);
+    }
+
+    [[nodiscard]] StepContext context() { return {checkpoint_.config(), ops_, rope_}; }
+    [[nodiscard]] const Checkpoint& checkpoint() const { return checkpoint_; }
+    [[nodiscard]] const RopeTables& rope() const { return rope_; }
+    [[nodiscard]] const BlockScratch& block_scratch() const { return scratch_.block; }
+    [[nodiscard]] Experts experts() { return {cache_, checkpoint_.experts()}; }
+    [[nodiscard]] const StepLimits& limits() const { return limits_; }
+    void observe(StepObserver* observer) { observer_ = observer; }
+    [[nodiscard]] StepObserver* observer() const { return observer_; }
+
+private:
+    Step(const Checkpoint& checkpoint, Ops& ops, ExpertCache& cache, const StepLimits& limits);
+    void keep_main_hidden(LayerId layer, MatrixView<const Bf16> streams);
+    void hint_hash_layers(std::span<const TokenId> tokens);
+
+    const Checkpoint& checkpoint_;
+    Ops& ops_;
+    ExpertCache& cache_;
+    const StepLimits limits_;
+    const RopeTables rope_;
+    StepObserver* observer_ = nullptr;
+    PageBuffer memory_;
+    int64_t rows_ = 0;  // of the last forward
+    StepScratch scratch_;
+};
+
+}  // namespace millrace
