@@ -1,0 +1,60 @@
+#include "app/composition.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <system_error>
+
+#include "core/base/strings.h"
+#include "core/model/config.h"
+
+namespace millrace {
+namespace {
+
+constexpr uint64_t kDemoBudgetBytes = uint64_t{2} << 20;
+
+// Half of the machine: the dense weights, the KV state and everybody else live in the other half.
+uint64_t default_budget_bytes() {
+    const long pages = ::sysconf(_SC_PHYS_PAGES);
+    const long page_bytes = ::sysconf(_SC_PAGESIZE);
+    if (pages <= 0 || page_bytes <= 0) return uint64_t{4} << 30;
+    return static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes) / 2;
+}
+
+// The release that brought DSpark brought other effort prefixes; nothing else in a checkpoint tells them apart.
+Result<EffortTable> choose_efforts(const Path& directory, const std::string& named) {
+    if (!named.empty()) return EffortTable::named(named);
+    std::error_code ignored;
+    // A copy of the tokenizer files alone may have no config.json.
+    if (!std::filesystem::exists(directory / "config.json", ignored)) return EffortTable::preview();
+    const ModelConfig config = TRY(read_config(directory));
+    return config.dspark.block_size > 0 ? EffortTable::v0731() : EffortTable::preview();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Runtime>> open_runtime(const ModelOptions& options) {
+    RuntimeOptions runtime = options.runtime;
+    runtime.ram_budget_bytes =
+        options.ram_budget_bytes.value_or(options.demo ? kDemoBudgetBytes : default_budget_bytes());
+    return Runtime::open(options.directory, runtime);
+}
+
+Result<Conversation> open_conversation(const Path& directory, const std::string& effort_table) {
+    return Conversation::open(directory, TRY(choose_efforts(directory, effort_table)));
+}
+
+Result<std::unique_ptr<Engine>> open_engine(const ModelOptions& options,
+                                            const Conversation& conversation) {
+    std::unique_ptr<Runtime> runtime = TRY(open_runtime(options));
+    const int64_t tokens = conversation.tokenizer().vocab_size();
+    if (tokens > runtime->config().vocabulary) {
+        return Error{ErrorCode::kCorrupt,
+                     cat((options.directory / "tokenizer.json").string(), " has ", tokens,
+                         " tokens and the model ", runtime->config().vocabulary,
+                         "; they are not of the same checkpoint")};
+    }
+    return Engine::start(std::move(runtime));
+}
+
+}  // namespace millrace

@@ -1,0 +1,21 @@
+#pragma once
+// Builds what the verbs need out of the rooms below: the only place that knows them all.
+
+#include <memory>
+
+#include "app/options.h"
+#include "core/engine/engine.h"
+#include "core/engine/runtime.h"
+#include "core/text/conversation.h"
+
+namespace millrace {
+
+[[nodiscard]] Result<std::unique_ptr<Runtime>> open_runtime(const ModelOptions& options);
+// The tokenizer's side: needs tokenizer.json only. `effort_table`: "" as the checkpoint says.
+[[nodiscard]] Result<Conversation> open_conversation(const Path& directory,
+                                                     const std::string& effort_table);
+// The model's side, on a thread of its own. Fails when it and `conversation` do not have the same tokens.
+[[nodiscard]] Result<std::unique_ptr<Engine>> open_engine(const ModelOptions& options,
+                                                          const Conversation& conversation);
+
+}  // namespace millrace

@@ -1,0 +1,86 @@
+#pragma once
+// What the command line and the environment say. The only reader of both.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "app/terminal.h"
+#include "core/base/file.h"
+#include "core/engine/request.h"
+#include "core/engine/runtime.h"
+
+namespace millrace {
+
+// Which model, and how it runs.
+struct ModelOptions {
+    Path directory;
+    bool demo = false;  // the demo model, because no other was named
+    // Without a budget: 2 MiB for the demo model, so that it has something to stream; else half of the machine's memory.
+    std::optional<uint64_t> ram_budget_bytes;
+    RuntimeOptions runtime;    // but for the budget
+    std::string effort_table;  // "preview", "0731", or "": as the checkpoint says
+};
+
+// How it answers.
+struct AnswerOptions {
+    std::string system;         // "": none
+    std::string think = "off";  // or an effort
+    int64_t tokens_max = 0;     // 0: up to the context limit
+    SamplingParams sampling;
+    std::optional<uint64_t> seed;  // absent: another one each time
+    std::vector<std::string> stop_strings;
+};
+
+struct ChatOptions {
+    ModelOptions model;
+    AnswerOptions answer;
+    Path history;  // "": no home to keep it in
+};
+struct RunOptions {
+    ModelOptions model;
+    AnswerOptions answer;
+    std::optional<std::string> prompt;  // absent: standard input
+    std::optional<Path> messages;       // a chat request as JSON instead of a prompt
+    bool json = false;
+};
+struct InspectOptions {
+    Path directory;
+};
+struct TokensOptions {
+    Path directory;
+};
+struct PromptOptions {
+    Path directory;
+    std::string effort_table;
+};
+struct LogitsOptions {
+    ModelOptions model;
+    Path tokens, out;
+    std::optional<int64_t> prefill;  // absent: all
+};
+
+using Verb = std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
+                          LogitsOptions>;
+
+// The command line asks for a text (help, version), or is wrong.
+struct Shown {
+    std::string text;
+    int exit_code = 0;  // 0: text for standard output; 2: a sentence for standard error
+};
+
+struct Environment {
+    std::string home, data_home;  // HOME, XDG_DATA_HOME; "" if not set
+    TerminalFacts terminal;
+};
+[[nodiscard]] Environment read_environment();
+
+[[nodiscard]] std::variant<Verb, Shown> parse_command_line(
+    const std::vector<std::string>& arguments, const Environment& environment);
+
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+}  // namespace millrace

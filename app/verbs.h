@@ -1,0 +1,16 @@
+#pragma once
+// One function a verb, one file a function. Each returns the exit code; what failed is told by `terminal.error`.
+
+#include "app/options.h"
+#include "app/terminal.h"
+
+namespace millrace {
+
+[[nodiscard]] int chat_verb(const ChatOptions& options, Terminal& terminal);
+[[nodiscard]] int run_verb(const RunOptions& options, Terminal& terminal);
+[[nodiscard]] int inspect_verb(const InspectOptions& options, Terminal& terminal);
+[[nodiscard]] int tokens_verb(const TokensOptions& options, Terminal& terminal);
+[[nodiscard]] int prompt_verb(const PromptOptions& options, Terminal& terminal);
+[[nodiscard]] int logits_verb(const LogitsOptions& options, Terminal& terminal);
+
+}  // namespace millrace
