@@ -33,7 +33,7 @@ public:
     virtual void remember(const std::string& message) = 0;
 };
 
-// `signals`: null where Ctrl-C ends the program. `history`: a file that is made when needed, with its directory; empty: none.
+// `signals`: null where Ctrl-C ends the program. `history`: a file that is made when needed, with its directory, or empty.
 // Where it cannot be written, history lasts as long as the program.
 [[nodiscard]] std::unique_ptr<LineEditor> make_line_editor(Terminal& terminal, Signals* signals,
                                                            const Path& history);

@@ -5,7 +5,7 @@
 //   load ── chunks of at most chunk_bytes, in file order, range by range
 //   chunk:  free ──► in flight ──► done: enough bytes arrived
 //                      ▲   │
-//                      └───┴─ again: the rest of a short read; EINTR, EAGAIN; EIO a few times; EINVAL of O_DIRECT, buffered then
+//                      └───┴─ again: the rest of a short read; EINTR, EAGAIN; EIO a few times; EINVAL of O_DIRECT: buffered
 //                          └► the whole load fails; it is reported once its other chunks have come back
 //
 // Order of submission: demanded chunks, oldest load first; hinted ones only while no demanded chunk waits, and only in half

@@ -13,28 +13,32 @@ namespace millrace {
 using test::compare;
 using test::Comparison;
 
+namespace {
+
+struct DraftGolden {
+    test::GoldenTensors file{"model/tiny-0731/draft.safetensors"};
+    std::vector<TokenId> tokens = test::token_ids(file.values<int32_t>("tokens"));
+    std::vector<Bf16> hidden = file.values<Bf16>("main_hidden");
+    std::vector<float> trunk = file.values<float>("logits");  // positions 122…169
+    std::vector<int32_t> ids = file.values<int32_t>("draft_ids");
+    std::vector<float> logits = file.values<float>("draft_logits");  // of the first 20
+    std::vector<float> confidence = file.values<float>("draft_confidence");
+};
+
+}  // namespace
+
 TEST_CASE("DSpark drafts of tiny-0731") {
     constexpr int64_t kPrefill = 130;  // as the golden run did
-    const test::GoldenTensors golden("model/tiny-0731/draft.safetensors");
-    const auto tokens = test::token_ids(golden.values<int32_t>("tokens"));
-    const auto expected_hidden = golden.values<Bf16>("main_hidden");
-    const auto expected_trunk = golden.values<float>("logits");  // positions 122…169
-    const auto expected_ids = golden.values<int32_t>("draft_ids");
-    const auto expected_logits = golden.values<float>("draft_logits");  // of the first 20
-    const auto expected_confidence = golden.values<float>("draft_confidence");
-
+    const DraftGolden golden;
+    const std::vector<TokenId>& tokens = golden.tokens;
     const auto runtime = test::open_runtime(test::tiny_checkpoint("tiny-0731"));
     const auto vocabulary = static_cast<size_t>(runtime->config().vocabulary);
     auto drafter = DsparkDrafter::create(runtime->step());
     REQUIRE(drafter.ok());
     Session session = test::new_session(*runtime);
-    const size_t hidden_width = expected_hidden.size() / tokens.size();
+    const size_t hidden_width = golden.hidden.size() / tokens.size();
 
-    Comparison hidden;
-    Comparison trunk;
-    Comparison ids;
-    Comparison draft_logits;
-    Comparison confidence;
+    Comparison hidden, trunk, ids, draft_logits, confidence;
     const auto step = [&](int64_t first, int64_t count) {
         std::vector<float> logits(static_cast<size_t>(count) * vocabulary);
         REQUIRE(runtime
@@ -48,13 +52,13 @@ TEST_CASE("DSpark drafts of tiny-0731") {
         for (int64_t r = 0; r < count; ++r) {
             hidden += compare<Bf16>(
                 rows.row(r),
-                std::span(expected_hidden)
+                std::span(golden.hidden)
                     .subspan(static_cast<size_t>(first + r) * hidden_width, hidden_width));
             if (first + r < 122) continue;
             trunk += compare<float>(
                 std::span<const float>(logits).subspan(static_cast<size_t>(r) * vocabulary,
                                                        vocabulary),
-                std::span(expected_trunk)
+                std::span(golden.trunk)
                     .subspan(static_cast<size_t>(first + r - 122) * vocabulary, vocabulary));
         }
         (*drafter)->commit(rows, first, session.kv());
@@ -71,25 +75,24 @@ TEST_CASE("DSpark drafts of tiny-0731") {
         REQUIRE(draft.ok());
         std::vector<int32_t> drafted;
         for (const TokenId id : draft->tokens) drafted.push_back(id.value);
-        ids += compare<int32_t>(drafted, std::span(expected_ids).subspan(6 * i, 6));
+        ids += compare<int32_t>(drafted, std::span(golden.ids).subspan(6 * i, 6));
         confidence +=
-            compare<float>(draft->confidence, std::span(expected_confidence).subspan(5 * i, 5));
+            compare<float>(draft->confidence, std::span(golden.confidence).subspan(5 * i, 5));
         if (i < 20) {
-            draft_logits += compare<float>(
-                std::span<const float>(logits),
-                std::span(expected_logits).subspan(i * logits.size(), logits.size()));
+            draft_logits +=
+                compare<float>(std::span<const float>(logits),
+                               std::span(golden.logits).subspan(i * logits.size(), logits.size()));
         }
     }
-    CHECK(hidden.unequal == 0);
-    CHECK(trunk.unequal == 0);
-    CHECK(ids.unequal == 0);
-    CHECK(draft_logits.unequal == 0);
-    CHECK(confidence.unequal == 0);
-    MESSAGE("main_hidden: ", hidden.text());
-    MESSAGE("trunk logits: ", trunk.text());
-    MESSAGE("draft ids: ", ids.text());
-    MESSAGE("draft logits: ", draft_logits.text());
-    MESSAGE("confidences: ", confidence.text());
+    const std::pair<const char*, Comparison> figures[] = {{"main_hidden", hidden},
+                                                          {"trunk logits", trunk},
+                                                          {"draft ids", ids},
+                                                          {"draft logits", draft_logits},
+                                                          {"confidences", confidence}};
+    for (const auto& [name, figure] : figures) {
+        CHECK_MESSAGE(figure.unequal == 0, std::string(name));
+        MESSAGE(std::string(name), ": ", figure.text());
+    }
 }
 
 }  // namespace millrace

@@ -254,7 +254,10 @@ TEST_CASE("what is missing, out of range or of the wrong type is named") {
         Wrong{"layer_types", "[\"sliding_attention\"]", "layer_types is an array of 1 entries"},
     };
     for (const Wrong& wrong : wrongs) check_refused(flash(), wrong);
-    Json list = Json(Json::Array{});
+}
+
+TEST_CASE("a config that is no object is refused") {
+    const Json list = Json(Json::Array{});
     CHECK(parse_config(list).error().message.find("an array") != std::string::npos);
 }
 

@@ -323,6 +323,11 @@ TEST_CASE("a malformed tokenizer file is one sentence that names the place") {
         CHECK(parsed.error().message.find('\n') == std::string::npos);
         CHECK(parsed.error().message.size() < 1000);
     }
+}
+
+TEST_CASE("a foreign, truncated or missing tokenizer file is refused") {
+    const std::string good = *read_text_file(
+        Path(MILLRACE_SOURCE_DIR) / "assets/demo/tokenizer.json", uint64_t{1} << 24);
     for (const char* text : {"", "null", "[]", "{}", "\"x\"", "{\"model\": {}}"}) {
         CHECK(!Tokenizer::parse(text).ok());
     }

@@ -1,0 +1,220 @@
+#pragma once
+// Rows, weights and seeded inputs for tests of the reference ops, and a fixture that has all of them.
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/base/random.h"
+#include "kernels/ops.h"
+#include "kernels/reference/canonical.h"
+#include "kernels/reference/formulas.h"
+
+namespace millrace {
+
+constexpr int64_t kRows = 64;
+
+// Rows with some elements between them, which nobody may touch.
+template <class T>
+struct Rows {
+    static constexpr int64_t kGap = 3;
+    Rows(int64_t rows, int64_t cols, T fill = {})
+        : values(static_cast<size_t>(rows * (cols + kGap)), fill),
+          view(values.data(), rows, cols, cols + kGap) {}
+    Rows(const Rows&) = delete;
+    Rows& operator=(const Rows&) = delete;
+    [[nodiscard]] MatrixView<T> at(int64_t first, int64_t count) {
+        return view.slice_rows(first, count);
+    }
+
+    std::vector<T> values;
+    MatrixView<T> view;
+};
+
+// Appends rows to bytes, so that anything can be compared.
+template <class T>
+inline void add_bytes(std::string& out, std::span<const T> values) {
+    out.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+}
+template <class T>
+inline void add_bytes(std::string& out, MatrixView<T> rows) {
+    for (int64_t r = 0; r < rows.rows; ++r) add_bytes(out, std::span<const T>(rows.row(r)));
+}
+
+struct Bytes {
+    std::vector<std::byte> codes, scales;
+};
+
+// Random inputs that never depend on anything but the order in which they are asked for.
+class Inputs {
+public:
+    void bf16(Rows<Bf16>& rows, float size = 1) {
+        for (int64_t r = 0; r < rows.view.rows; ++r)
+            for (Bf16& v : rows.view.row(r)) v = to_bf16(real() * size);
+    }
+    std::vector<Bf16> bf16(int64_t count) {
+        std::vector<Bf16> out(static_cast<size_t>(count));
+        for (Bf16& v : out) v = to_bf16(real());
+        return out;
+    }
+    std::vector<float> floats(int64_t count) {
+        std::vector<float> out(static_cast<size_t>(count));
+        for (float& v : out) v = real();
+        return out;
+    }
+    // A multiple of 1/64 between −2 and 2: sums of products of such numbers are exact in double.
+    float real() { return static_cast<float>(static_cast<int>(random.below(257)) - 128) / 64; }
+
+    // A weight matrix; its bytes start `offset` bytes into their allocations, so that 1 is unaligned for everything.
+    LinearWeight weight(WeightFormat format, ScaleFormat scales, int64_t rows, int64_t cols,
+                        Bytes& bytes, size_t offset = 0) {
+        const auto count = static_cast<size_t>(rows * cols);
+        LinearWeight out{format, scales, rows, cols, nullptr, nullptr};
+        size_t scale_count = static_cast<size_t>((rows + 127) / 128 * ((cols + 127) / 128));
+        bytes.codes.assign(offset, std::byte{0});
+        bytes.scales.assign(offset, std::byte{0});
+        switch (format) {
+            case WeightFormat::kBf16: append(bytes.codes, bf16(rows * cols)); break;
+            case WeightFormat::kF32: append(bytes.codes, floats(rows * cols)); break;
+            case WeightFormat::kFp8:
+                for (size_t i = 0; i < count; ++i)
+                    bytes.codes.push_back(std::byte{
+                        static_cast<uint8_t>(random.below(2) * 128 + 0x20 + random.below(0x30))});
+                break;
+            case WeightFormat::kFp4:
+                for (size_t i = 0; i < count / 2; ++i)
+                    bytes.codes.push_back(std::byte{static_cast<uint8_t>(random.below(256))});
+                scale_count = count / 32;
+                break;
+        }
+        for (size_t i = 0; i < scale_count && scales != ScaleFormat::kNone; ++i) {
+            const auto byte = static_cast<uint8_t>(120 + random.below(4));
+            if (scales == ScaleFormat::kE8m0) {
+                bytes.scales.push_back(std::byte{byte});
+            } else {
+                append(bytes.scales, std::vector<float>{1.5F * e8m0_value(byte)});
+            }
+        }
+        out.codes = bytes.codes.data() + offset;
+        out.scales = bytes.scales.data() + offset;
+        return out;
+    }
+
+    Random random{7};
+
+private:
+    template <class T>
+    static void append(std::vector<std::byte>& bytes, const std::vector<T>& values) {
+        const auto raw = std::as_bytes(std::span(values));
+        bytes.insert(bytes.end(), raw.begin(), raw.end());
+    }
+};
+
+// Computes rows [first, first + count) of a fixed problem of kRows rows, as one batch, and returns their bytes.
+using Problem = std::function<std::string(Ops& ops, int64_t first, int64_t count)>;
+
+// Every way of cutting the rows into batches and every number of threads must give the bytes of one row at a time.
+inline void check_company(const char* name, const Problem& problem) {
+    CAPTURE(name);
+    Pool one(1);
+    const auto alone = make_reference_ops(one);
+    std::string expected;
+    for (int64_t r = 0; r < kRows; ++r) expected += problem(*alone, r, 1);
+    REQUIRE(!expected.empty());
+    for (const int threads : {1, 2, 3}) {
+        Pool pool(threads);
+        const auto ops = make_reference_ops(pool);
+        for (const int64_t batch : {int64_t{1}, int64_t{7}, kRows}) {
+            CAPTURE(threads);
+            CAPTURE(batch);
+            std::string computed;
+            for (int64_t r = 0; r < kRows; r += batch)
+                computed += problem(*ops, r, std::min(batch, kRows - r));
+            CHECK(computed == expected);
+        }
+    }
+}
+
+struct WeightKind {
+    WeightFormat format;
+    ScaleFormat scales;
+};
+constexpr WeightKind kKinds[] = {{WeightFormat::kFp8, ScaleFormat::kE8m0},
+                                 {WeightFormat::kFp8, ScaleFormat::kF32},
+                                 {WeightFormat::kFp4, ScaleFormat::kE8m0},
+                                 {WeightFormat::kBf16, ScaleFormat::kNone},
+                                 {WeightFormat::kF32, ScaleFormat::kNone}};
+
+// aq128 of some rows, kept with them.
+struct Quantised {
+    Quantised(Ops& ops, MatrixView<const Bf16> rows)
+        : codes(rows.rows, rows.cols),
+          scales(rows.rows, rows.cols / 128),
+          input{rows, {codes.view, scales.view}} {
+        ops.quantise(rows, input.quantised);
+    }
+    Rows<uint8_t> codes, scales;
+    LinearInput input;
+};
+
+// What a linear layer is to give, from definitions only: the value of an input after aq128, and of a weight.
+inline double after_aq128(MatrixView<const Bf16> x, int64_t row, int64_t col) {
+    float amax = 0;
+    for (const Bf16 v : x.row(row).subspan(static_cast<size_t>(col / 128 * 128), 128))
+        amax = std::max(amax, std::fabs(to_float(v)));
+    const double s = std::ldexp(1, fp8_scale(amax) - 127);
+    const double v = static_cast<double>(to_float(x.row(row)[static_cast<size_t>(col)]));
+    return static_cast<double>(e4m3_value(e4m3_code(static_cast<float>(v / s)))) * s;
+}
+inline double scale_of(const LinearWeight& w, int64_t index) {
+    if (w.scale_format == ScaleFormat::kE8m0)
+        return std::ldexp(1, std::to_integer<int>(w.scales[index]) - 127);
+    float value = 0;
+    std::memcpy(&value, w.scales + 4 * index, 4);
+    return static_cast<double>(value);
+}
+inline double weight_at(const LinearWeight& w, int64_t row, int64_t col) {
+    const int64_t at = row * w.cols + col;
+    Bf16 narrow;
+    float wide = 0;
+    switch (w.format) {
+        case WeightFormat::kBf16:
+            std::memcpy(&narrow, w.codes + 2 * at, 2);
+            return static_cast<double>(to_float(narrow));
+        case WeightFormat::kF32:
+            std::memcpy(&wide, w.codes + 4 * at, 4);
+            return static_cast<double>(wide);
+        case WeightFormat::kFp8:
+            return static_cast<double>(e4m3_value(std::to_integer<uint8_t>(w.codes[at]))) *
+                   scale_of(w, row / 128 * ((w.cols + 127) / 128) + col / 128);
+        case WeightFormat::kFp4: {
+            const auto pair = std::to_integer<size_t>(w.codes[at / 2]);
+            return static_cast<double>(kE2m1Values[at % 2 == 0 ? pair & 15 : pair >> 4]) *
+                   scale_of(w, at / 32);
+        }
+    }
+    return 0;
+}
+
+struct Properties {
+    Inputs in;
+    Pool pool{2};
+    std::unique_ptr<Ops> ops = make_reference_ops(pool);
+};
+
+inline std::vector<float> unpack(const KvRow& row) {
+    double values[kHeadDim];
+    reference::decode_row(row, values);
+    return {values, values + kHeadDim};
+}
+
+inline HyperConnectionSite site_of(const std::vector<float>& fn, const std::vector<float>& base,
+                                   const std::vector<float>& scale) {
+    return {.fn = fn, .base = base, .scale = scale};
+}
+
+}  // namespace millrace
