@@ -73,8 +73,8 @@ Result<RenderOptions> thinking_options(const Conversation& conversation, const s
         if (entry.effort == think) return options;
         known += cat(", ", entry.effort);
     }
-    return Error{ErrorCode::kInvalid, cat("there is no thinking effort \"", quote_text(think),
-                                          "\"; this model has: ", known)};
+    return Error{ErrorCode::kInvalid, cat("there is no thinking effort ", quote_text(think),
+                                          "; this model has: ", known)};
 }
 
 uint64_t fresh_seed() {

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <vector>
 
 #include "core/base/strings.h"
 
@@ -16,22 +17,38 @@ std::string padded(std::string text, size_t columns) {
     return text;
 }
 
+// "N:INT in [1 - 8]" → "N": CLI11 adds what it checks; the description says it in words.
+std::string unit_of(const CLI::Option& option) {
+    const std::string name = option.get_type_name();
+    return name.substr(0, name.find(':'));
+}
+
+std::string flag(const CLI::Option& option) {
+    std::string name = cat("  --", option.get_lnames().front());
+    if (option.get_items_expected_max() > 0) name += cat(" ", unit_of(option));
+    const std::string text = wrap(option.get_description(), kFlagColumns, kColumns);
+    if (name.size() + 2 > kFlagColumns) return cat(name, "\n", text);
+    return padded(std::move(name), kFlagColumns) + text.substr(kFlagColumns);
+}
+
+// Group by group, in the order in which the groups appear; --help, which CLI11 puts first, comes last.
 std::string flags(const CLI::App& app) {
-    std::string out;
-    std::string group;
+    std::vector<const CLI::Option*> named;
     for (const CLI::Option* option : app.get_options()) {
-        if (option->get_positional() && option->get_lnames().empty()) continue;
-        if (option->get_group() != group) {
-            group = option->get_group();
-            out += cat("\n", group, "\n");
+        if (!option->get_lnames().empty()) named.push_back(option);
+    }
+    std::ranges::rotate(named, named.begin() + 1);
+    std::vector<std::string> groups;
+    for (const CLI::Option* option : named) {
+        if (std::ranges::find(groups, option->get_group()) == groups.end()) {
+            groups.push_back(option->get_group());
         }
-        std::string name = cat("  --", option->get_lnames().front());
-        if (option->get_items_expected_max() > 0) name += cat(" ", option->get_type_name());
-        const std::string text = wrap(option->get_description(), kFlagColumns, kColumns);
-        if (name.size() + 2 <= kFlagColumns) {
-            out += padded(std::move(name), kFlagColumns) + text.substr(kFlagColumns);
-        } else {
-            out += name + "\n" + text;
+    }
+    std::string out;
+    for (const std::string& group : groups) {
+        out += cat("\n", group, "\n");
+        for (const CLI::Option* option : named) {
+            if (option->get_group() == group) out += flag(*option);
         }
     }
     return out;

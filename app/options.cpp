@@ -10,12 +10,14 @@
 #include "app/manual.h"
 #include "app/size.h"
 #include "core/base/strings.h"
+#include "core/base/utf8.h"
 
 namespace millrace {
 namespace {
 
 constexpr std::string_view kModelGroup = "MODEL";
 constexpr std::string_view kAnswerGroup = "ANSWER";
+constexpr std::string_view kFilesGroup = "INPUT AND OUTPUT";
 constexpr std::string_view kOtherGroup = "OTHER";
 
 constexpr std::array<ManualText, 6> kManual = {{
@@ -186,7 +188,11 @@ void add_answer(CLI::App& app, AnswerOptions& answer) {
     number("--frequency-penalty", sampling.frequency_penalty,
            "The same, for every time that a token occurs. Default: 0.", "X");
     number("--seed", answer.seed,
-           "Same seed, same prompt, same answer. Default: another one each time.", "N");
+           "Same seed, same prompt, same answer. Default: another one each time.", "N")
+        ->check([](const std::string& text) {
+            const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
+            return digits ? std::string() : std::string("a seed is a whole number from 0");
+        });
     number("--stop", answer.stop_strings,
            "Ends the answer before this text; may be given several times.", "TEXT")
         ->expected(1)
@@ -272,16 +278,16 @@ struct CommandLine {
         verb.add_option("--tokens", logits_tokens, "The token ids, as JSON. Needed.")
             ->type_name("FILE")
             ->required()
-            ->group(group(kOtherGroup));
+            ->group(group(kFilesGroup));
         verb.add_option("--out", logits_out, "The safetensors file to write. Needed.")
             ->type_name("FILE")
             ->required()
-            ->group(group(kOtherGroup));
+            ->group(group(kFilesGroup));
         verb.add_option("--prefill", logits.prefill,
                         "Tokens computed in chunks; those behind them one by one. Default: all.")
             ->type_name("N")
             ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
-            ->group(group(kOtherGroup));
+            ->group(group(kFilesGroup));
         add_model(verb, logits.model, raw);
     }
 
@@ -376,7 +382,7 @@ std::variant<Verb, Shown> parse_command_line(const std::vector<std::string>& giv
         return Shown{known ? manual_page(*line.of(first), manual_of(first))
                            : manual_overview(kManual)};
     } catch (const CLI::ParseError& error) {
-        return usage_error(quote_text(error.what(), 300), known ? first : "");
+        return usage_error(without_controls(repair_utf8(error.what())), known ? first : "");
     }
     if (line.version) return Shown{cat("millrace ", MILLRACE_VERSION, "\n")};
     if (line.app.get_subcommands().empty()) return Shown{manual_overview(kManual)};

@@ -29,11 +29,10 @@ int unit_power(std::string_view unit) {
 
 Result<uint64_t> parse_size(std::string_view text) {
     const Error malformed{ErrorCode::kInvalid,
-                          cat("\"", quote_text(text),
-                              "\" is no amount of memory; write a number and a unit, such as 64M, "
+                          cat(quote_text(text),
+                              " is no amount of memory; write a number and a unit, such as 64M, "
                               "2G or 1.5G")};
-    const Error too_large{ErrorCode::kInvalid,
-                          cat("\"", quote_text(text), "\" is more than 4096 PiB")};
+    const Error too_large{ErrorCode::kInvalid, cat(quote_text(text), " is more than 4096 PiB")};
     __extension__ using Wide = unsigned __int128;
     const auto is_digit = [&](size_t i) {
         return i < text.size() && text[i] >= '0' && text[i] <= '9';

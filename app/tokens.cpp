@@ -19,9 +19,9 @@ Result<Json> transform(const Tokenizer& tokenizer, const Json& line) {
         out.set("text", repair_utf8(TRY(tokenizer.decode(tokens))));
         return out;
     }
-    return Error{ErrorCode::kInvalid,
-                 cat("\"", quote_text(line.dump()),
-                     "\" is neither {\"text\": \"…\"} nor {\"ids\": [1, 2, 3]}")};
+    return Error{
+        ErrorCode::kInvalid,
+        cat(quote_text(line.dump()), " is neither {\"text\": \"…\"} nor {\"ids\": [1, 2, 3]}")};
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ std::string_view likely_fix(int error_number) {
         case ENOSPC:
         case EDQUOT: return "; free some space or choose another disk";
         case EIO:
+        case ENODATA:
         case ENODEV:
         case ENXIO: return "; check the drive and its cable (dmesg tells more)";
         case EROFS: return "; choose a place that can be written";

@@ -331,7 +331,7 @@ TEST_CASE("trap 19: a new sequence finds no compressor rows of the one before") 
     CHECK(entry[0] == 0);
     CHECK(entry[1] == static_cast<double>(kOnGrid));
 
-    for (const size_t before : {4, 6, 11, 22}) {
+    for (const size_t before : {size_t{4}, size_t{6}, size_t{11}, size_t{22}}) {
         CAPTURE(before);
         HandMadeLayer used(LayerKind::kSparse, kRollback);
         prepare(used);
