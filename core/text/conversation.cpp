@@ -42,10 +42,9 @@ Result<Conversation> Conversation::create(Tokenizer tokenizer, const EffortTable
 Result<Prompt> Conversation::render(std::span<const Message> messages,
                                     const RenderOptions& options) const {
     const RenderedChat chat = TRY(render_chat(messages, options, efforts_));
-    return Prompt {
-        chat.text.text(), TRY(tokenizer_->encode(chat.text))
-        , chat.start
-    };
+    // Not inside the braces: GCC 12 forgets what was built there when TRY returns.
+    std::vector<TokenId> ids = TRY(tokenizer_->encode(chat.text));
+    return Prompt{chat.text.text(), std::move(ids), chat.start};
 }
 
 Result<Prompt> Conversation::render(const Json& request) const {
