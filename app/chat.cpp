@@ -70,16 +70,17 @@ private:
         const MemoryPlan& plan = engine_.memory_plan();
         const std::string experts =
             cat(plan.expert_slots, " of ", plan.experts_total, " experts fit into memory (",
-                human_bytes(plan.expert_bytes), "), the others come from the drive when needed.\n");
+                human_bytes(plan.expert_bytes), "); the others stream from the drive.\n");
         if (options_.model.demo) {
             terminal_.text(cat("Millrace ", MILLRACE_VERSION, ", with its demo model.\n"));
             terminal_.dim(
-                cat("A tiny model with the architecture of DeepSeek-V4: it knows Millrace and "
-                    "short documents,\nlittle else. ",
+                cat("It is tiny, has the architecture of DeepSeek-V4, and knows only what it "
+                    "was trained\non: Millrace itself, questions about a short document, "
+                    "stories about a mill.\n",
                     experts,
-                    "Try:  What can you do?\n"
-                    "      Why are experts read from the drive?\n"
-                    "      Tell me a story about a mill.\n"));
+                    "Try:  What is Millrace?\n"
+                    "      How does Millrace use my drive?\n"
+                    "      Tell me a story about the mill.\n"));
         } else {
             terminal_.text(
                 cat("Millrace ", MILLRACE_VERSION, ": ", options_.model.directory.string(), "\n"));

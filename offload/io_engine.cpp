@@ -131,8 +131,7 @@ void IoEngine::submit_what_fits() {
 std::optional<uint32_t> IoEngine::next_chunk() {
     if (const auto chunk = take_repeat(Priority::kDemand)) return chunk;
     if (const auto chunk = cut_chunk(demand_)) return chunk;
-    // Hints wait while a demanded chunk does, unless repeated hints hold every chunk there is.
-    if (demand_.size() > 0 && !free_.empty()) return std::nullopt;
+    // Before new hints, because what waits to be repeated may hold every chunk there is, and demand needs one.
     if (const auto chunk = take_repeat(Priority::kHint)) return chunk;
     return demand_.size() > 0 ? std::nullopt : cut_chunk(hints_);
 }

@@ -18,6 +18,7 @@ constexpr int64_t kSmall = 16384;  // weights below which waking threads costs m
 template <class Put>
 void ReferenceOps::multiply(const double* x, int64_t rows, const LinearWeight& weight,
                             int64_t first, int64_t count, const Put& put) {
+    if (rows == 0) return;
     const int64_t cols = weight.cols;
     ENSURE((weight.format != WeightFormat::kFp4 || cols % 32 == 0) && first + count <= weight.rows);
     const int64_t grain = std::max<int64_t>(1, kSmall / (cols * std::min<int64_t>(rows, 16)));

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -315,6 +316,27 @@ TEST_CASE("trap 8: the low half is for the block as previous, the high half for 
     CHECK(second[1] == 16);
     const double swapped = 8 / std::sqrt((8.0 * 8 + 5 * 5) / 512);
     CHECK(std::fabs(swapped - second[0]) > 2);
+}
+
+TEST_CASE("trap 18: no norm weight reaches the heads of q") {
+    // The head norm takes back what the latent's weight did, and the weight of kv is kv's alone.
+    const auto projected = [](float norm_weight) {
+        HandMadeLayer made(LayerKind::kWindow);
+        std::ranges::fill(made.ones, to_bf16(norm_weight));
+        for (int64_t c = 0; c < kHidden; ++c) {
+            made.wq_a.set(c, c, 1);
+            made.wq_b.set(dim_of_channel(c), c, 1);
+        }
+        made.run(0, {{3}});
+        const auto head = made.scratch.q.row(0);
+        return std::pair{std::vector<Bf16>(head.begin(), head.end()),
+                         decoded(*made.layer().window.at(0))[3]};
+    };
+    const auto [head, key] = projected(1);
+    const auto [weighted_head, weighted_key] = projected(4);
+    CHECK(std::fabs(to_float(head[3]) - kNormed) < 0.2F);
+    CHECK(weighted_head == head);
+    CHECK(weighted_key == 4 * key);
 }
 
 TEST_CASE("trap 19: a new sequence finds no compressor rows of the one before") {

@@ -396,6 +396,12 @@ TEST_CASE_FIXTURE(Properties, "no rows: what a chunk without new entries asks fo
     ops->rope(none.view, 512, {}, table, Rotation::kForward);
     ops->pack_kv(none.view, {});
     ops->pack_index(none.view, {});
+    Bytes bytes;
+    const LinearWeight matrix = in.weight(WeightFormat::kBf16, ScaleFormat::kNone, 512, 512, bytes);
+    Rows<float> sums(0, 512);
+    ops->linear({none.view, {}}, matrix, none.view);
+    ops->linear_bf16(none.view, matrix, 1, none.view);
+    ops->linear_f32(none.view, matrix, sums.view);
     // A query with nothing to pick from.
     std::vector<IndexRow> q(1);
     const std::vector<Bf16> weights = in.bf16(1);

@@ -398,6 +398,94 @@ TEST_CASE(
     }
 }
 
+// Eight experts of three blocks on a drive without faults that reads one block at a time; four slots, two of which
+// may be hinted.
+struct SlowDrive {
+    SimulatedClock clock;
+    std::unique_ptr<ExpertCache> cache;
+
+    SlowDrive() {
+        ExpertLayout layout;
+        layout.files = {"shard"};
+        layout.layers = 1;
+        layout.experts = 8;
+        for (uint64_t i = 0; i < 8; ++i) {
+            ExpertPlace place;
+            place.ranges[0] = {0, 3 * i * kBlockBytes, 3 * kBlockBytes};
+            place.range_count = 1;
+            layout.places.push_back(place);
+        }
+        ExpertCacheOptions options;
+        options.min_slots = 3;
+        options.ram_budget_bytes = 4 * layout.slot_bytes();
+        options.chunk_bytes = kBlockBytes;
+        const std::vector<uint64_t> sizes = {24 * kBlockBytes};
+        auto drive = std::make_unique<SimulatedDrive>(1, sizes, 1, DriveFaults{}, 0, clock);
+        auto made =
+            ExpertCache::create_on(layout, options, clock, std::move(drive), IoRunsOn::kCaller);
+        REQUIRE(made.ok());
+        cache = std::move(*made);
+    }
+
+    LeaseBatch acquire(const std::vector<ExpertId>& ids) const {
+        Result<LeaseBatch> batch = cache->acquire({0}, ids);
+        REQUIRE(batch.ok());
+        return std::move(*batch);
+    }
+    LeaseBatch read(const std::vector<ExpertId>& ids) const {
+        LeaseBatch batch = acquire(ids);
+        for (size_t i = 0; i < ids.size(); ++i) REQUIRE(batch.next().ok());
+        return batch;
+    }
+    uint64_t blocks_read() const { return cache->stats().bytes_read / kBlockBytes; }
+};
+
+TEST_CASE("a hinted expert is there when it is asked for, and read once") {
+    const SlowDrive drive;
+    drive.cache->hint({0}, std::vector<ExpertId>{{0}, {1}, {2}});
+    CHECK(drive.cache->stats().hints_refused == 1);
+    { const LeaseBatch batch = drive.read({{0}, {1}}); }
+    const ExpertCacheStats stats = drive.cache->stats();
+    CHECK(stats.hint_reads == 2);
+    CHECK(stats.hint_hits == 2);
+    CHECK(stats.joins == 2);
+    CHECK(stats.misses == 0);
+    CHECK(drive.blocks_read() == 6);
+}
+
+TEST_CASE("demand is read before hints") {
+    const SlowDrive drive;
+    drive.cache->hint({0}, std::vector<ExpertId>{{0}, {1}});
+    const LeaseBatch batch = drive.read({{2}, {3}});
+    CHECK(drive.blocks_read() ==
+          7);  // the one hinted block that was in flight, and six demanded ones
+}
+
+TEST_CASE("hints give way to demand that finds no other slot") {
+    const SlowDrive drive;
+    const LeaseBatch held = drive.read({{2}, {3}});
+    drive.cache->hint({0}, std::vector<ExpertId>{{0}, {1}});
+    const LeaseBatch batch = drive.read({{4}, {5}});
+    CHECK(drive.blocks_read() == 6 + 1 + 6);  // again, only the hinted block in flight
+}
+
+TEST_CASE("a batch that is dropped reads no more than is in flight") {
+    const SlowDrive drive;
+    { const LeaseBatch dropped = drive.acquire({{0}, {1}}); }
+    const LeaseBatch batch = drive.read({{2}, {3}});
+    CHECK(drive.blocks_read() == 1 + 6);
+}
+
+TEST_CASE("what was used last stays longest") {
+    const SlowDrive drive;
+    for (const int32_t expert : {0, 1, 2, 3, 0, 4}) drive.read({{expert}});
+    CHECK(drive.cache->stats().misses == 5);
+    drive.read({{0}});  // 1 made room for 4
+    CHECK(drive.cache->stats().misses == 5);
+    drive.read({{1}});
+    CHECK(drive.cache->stats().misses == 6);
+}
+
 TEST_CASE("statistics may be read by another thread while the cache works") {
     SystemClock clock;
     const RealLayout real(14);
