@@ -79,8 +79,9 @@ void ReferenceOps::attend(MatrixView<const Bf16> q, std::span<const KeyList> key
     const int64_t in_flight = int64_t{4} * pool_.threads();
     const size_t each = most * sink.size();
     const size_t doubles = row_doubles(sink.size());
-    probabilities_.resize(static_cast<size_t>(in_flight) * each);
-    inputs_.resize(std::max(inputs_.size(), static_cast<size_t>(in_flight) * doubles));
+    const auto flights = static_cast<size_t>(in_flight);
+    const std::span probabilities = probabilities_.take(flights * each);
+    const std::span workspace = inputs_.take(flights * doubles);
     for (int64_t first = 0; first < q.rows; first += in_flight) {
         pool_.run(std::min(in_flight, q.rows - first), [&](int64_t i) {
             const KeyList& list = keys[static_cast<size_t>(first + i)];
@@ -89,8 +90,8 @@ void ReferenceOps::attend(MatrixView<const Bf16> q, std::span<const KeyList> key
                 decode_row(k < in_window ? *list.window[k] : *list.entries[k - in_window], row);
             };
             attend_row(q.row(first + i), in_window + list.entries.size(), decode_key, sink,
-                       probabilities_.data() + static_cast<size_t>(i) * each,
-                       inputs_.data() + static_cast<size_t>(i) * doubles, out.row(first + i));
+                       probabilities.data() + static_cast<size_t>(i) * each,
+                       workspace.data() + static_cast<size_t>(i) * doubles, out.row(first + i));
         });
     }
 }

@@ -15,26 +15,25 @@ void ReferenceOps::expert(const LinearInput& x, std::span<const int32_t> rows,
     ENSURE(out.rows == n && out.cols == weights.w2.rows && weights.w2.cols == inner);
     ENSURE(route_weights.empty() || route_weights.size() == rows.size());
     const int64_t d = weights.w1.cols;
-    gate_.resize(static_cast<size_t>(n * inner));
-    up_.resize(gate_.size());
-    const MatrixView<Bf16> gate(gate_.data(), n, inner);
-    const MatrixView<Bf16> up(up_.data(), n, inner);
+    const auto count = [](int64_t rows_wanted, int64_t cols) {
+        return static_cast<size_t>(rows_wanted * cols);
+    };
+    const MatrixView<Bf16> gate(gate_.take(count(n, inner)).data(), n, inner);
+    const MatrixView<Bf16> up(up_.take(count(n, inner)).data(), n, inner);
 
     // The chosen rows, side by side.
     LinearInput chosen;
     if (weights.w1.quantised()) {
         const int64_t groups = x.quantised.scales.cols;
-        codes_.resize(static_cast<size_t>(n * d));
-        scales_.resize(static_cast<size_t>(n * groups));
-        chosen.quantised = {{codes_.data(), n, d}, {scales_.data(), n, groups}};
+        chosen.quantised = {{codes_.take(count(n, d)).data(), n, d},
+                            {scales_.take(count(n, groups)).data(), n, groups}};
         for (int64_t i = 0; i < n; ++i) {
             const int32_t from = rows[static_cast<size_t>(i)];
             std::ranges::copy(x.quantised.codes.row(from), chosen.quantised.codes.row(i).begin());
             std::ranges::copy(x.quantised.scales.row(from), chosen.quantised.scales.row(i).begin());
         }
     } else {
-        rows_.resize(static_cast<size_t>(n * d));
-        const MatrixView<Bf16> copy(rows_.data(), n, d);
+        const MatrixView<Bf16> copy(rows_.take(count(n, d)).data(), n, d);
         for (int64_t i = 0; i < n; ++i) {
             std::ranges::copy(x.rows.row(rows[static_cast<size_t>(i)]), copy.row(i).begin());
         }
@@ -48,9 +47,9 @@ void ReferenceOps::expert(const LinearInput& x, std::span<const int32_t> rows,
     LinearInput hidden;
     hidden.rows = gate;
     if (weights.w2.quantised()) {
-        codes_.resize(static_cast<size_t>(n * inner));
-        scales_.resize(static_cast<size_t>(n * ((inner + 127) / 128)));
-        hidden.quantised = {{codes_.data(), n, inner}, {scales_.data(), n, (inner + 127) / 128}};
+        const int64_t groups = (inner + 127) / 128;
+        hidden.quantised = {{codes_.take(count(n, inner)).data(), n, inner},
+                            {scales_.take(count(n, groups)).data(), n, groups}};
         quantise(gate, hidden.quantised);
     }
     linear(hidden, weights.w2, out);
@@ -75,15 +74,15 @@ void ReferenceOps::combine(MatrixView<const Bf16> expert_out, MatrixView<const i
                            MatrixView<const Bf16> shared, MatrixView<Bf16> out) {
     const int64_t k = ids.cols;
     ENSURE(expert_out.rows == ids.rows * k && out.rows == ids.rows && shared.rows == out.rows);
-    order_.resize(static_cast<size_t>(k));
+    const std::span order = order_.take(static_cast<size_t>(k));
     for (int64_t r = 0; r < out.rows; ++r) {
-        for (size_t j = 0; j < order_.size(); ++j) order_[j] = static_cast<int32_t>(j);
-        std::ranges::sort(order_, [&](int32_t x, int32_t y) {
+        for (size_t j = 0; j < order.size(); ++j) order[j] = static_cast<int32_t>(j);
+        std::ranges::sort(order, [&](int32_t x, int32_t y) {
             return ids.row(r)[static_cast<size_t>(x)] < ids.row(r)[static_cast<size_t>(y)];
         });
         for (size_t i = 0; i < static_cast<size_t>(out.cols); ++i) {
             float sum = 0;
-            for (const int32_t j : order_) sum += to_float(expert_out.row(r * k + j)[i]);
+            for (const int32_t j : order) sum += to_float(expert_out.row(r * k + j)[i]);
             out.row(r)[i] = b(sum + to_float(shared.row(r)[i]));
         }
     }

@@ -25,17 +25,18 @@ void ReferenceOps::index_topk(std::span<const IndexRow> q, MatrixView<const Bf16
     const auto heads = static_cast<size_t>(weights.cols);
     ENSURE(q.size() == static_cast<size_t>(n) * heads && visible.size() == static_cast<size_t>(n));
     const int64_t in_flight = int64_t{4} * pool_.threads();
-    scores_.resize(static_cast<size_t>(in_flight) * entries.size());
-    order_.resize(scores_.size());
-    inputs_.resize(std::max(inputs_.size(), static_cast<size_t>(in_flight) * heads * kIndexDim));
+    const auto flights = static_cast<size_t>(in_flight);
+    const std::span all_scores = scores_.take(flights * entries.size());
+    const std::span all_orders = order_.take(flights * entries.size());
+    const std::span all_queries = inputs_.take(flights * heads * kIndexDim);
     for (int64_t first = 0; first < n; first += in_flight) {
         pool_.run(std::min(in_flight, n - first), [&](int64_t i) {
             const auto r = static_cast<size_t>(first + i);
-            const std::span scores(scores_.data() + static_cast<size_t>(i) * entries.size(),
+            const std::span scores(all_scores.data() + static_cast<size_t>(i) * entries.size(),
                                    entries.size());
             const auto count = static_cast<size_t>(visible[r]);
             ENSURE(count <= entries.size());
-            double* queries = inputs_.data() + static_cast<size_t>(i) * heads * kIndexDim;
+            double* queries = all_queries.data() + static_cast<size_t>(i) * heads * kIndexDim;
             for (size_t h = 0; h < heads; ++h)
                 decode_row(q[r * heads + h], queries + h * kIndexDim);
             double key[kIndexDim];
@@ -49,7 +50,8 @@ void ReferenceOps::index_topk(std::span<const IndexRow> q, MatrixView<const Bf16
                 }
                 scores[s] = value(bf(score));
             }
-            const std::span order(order_.data() + static_cast<size_t>(i) * entries.size(), count);
+            const std::span order(all_orders.data() + static_cast<size_t>(i) * entries.size(),
+                                  count);
             for (size_t s = 0; s < count; ++s) order[s] = static_cast<int32_t>(s);
             const auto row = picks.row(first + i);
             const size_t kept = std::min(row.size(), count);

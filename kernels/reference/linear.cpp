@@ -42,29 +42,29 @@ void ReferenceOps::multiply(const double* x, int64_t rows, const LinearWeight& w
 }
 
 const double* ReferenceOps::as_doubles(MatrixView<const Bf16> x) {
-    inputs_.resize(static_cast<size_t>(x.rows * x.cols));
+    const std::span out = inputs_.take(static_cast<size_t>(x.rows * x.cols));
     for (int64_t r = 0; r < x.rows; ++r) {
         const auto row = x.row(r);
         for (int64_t i = 0; i < x.cols; ++i) {
-            inputs_[static_cast<size_t>(r * x.cols + i)] = value(row[static_cast<size_t>(i)]);
+            out[static_cast<size_t>(r * x.cols + i)] = value(row[static_cast<size_t>(i)]);
         }
     }
-    return inputs_.data();
+    return out.data();
 }
 
 const double* ReferenceOps::as_doubles(const Fp8Rows& x) {
     const int64_t cols = x.codes.cols;
-    inputs_.resize(static_cast<size_t>(x.codes.rows * cols));
+    const std::span out = inputs_.take(static_cast<size_t>(x.codes.rows * cols));
     for (int64_t r = 0; r < x.codes.rows; ++r) {
         const auto codes = x.codes.row(r);
         const auto scales = x.scales.row(r);
         for (size_t i = 0; i < codes.size(); ++i) {
-            inputs_[static_cast<size_t>(r * cols) + i] =
+            out[static_cast<size_t>(r * cols) + i] =
                 static_cast<double>(e4m3_value(codes[i])) *
                 static_cast<double>(e8m0_value(scales[i / 128]));
         }
     }
-    return inputs_.data();
+    return out.data();
 }
 
 const double* ReferenceOps::as_doubles(const LinearInput& x, const LinearWeight& weight) {

@@ -97,8 +97,8 @@ void pack_fq4(MatrixView<const Bf16> x, std::span<IndexRow> rows) {
 }  // namespace reference
 
 void ReferenceOps::pack_index(MatrixView<const Bf16> x, std::span<IndexRow> rows) {
-    rows_.resize(static_cast<size_t>(x.rows * x.cols));
-    const MatrixView<Bf16> turned(rows_.data(), x.rows, x.cols);
+    const std::span memory = rows_.take(static_cast<size_t>(x.rows * x.cols));
+    const MatrixView<Bf16> turned(memory.data(), x.rows, x.cols);
     hadamard(x, turned);
     pack_fq4(turned, rows);
 }

@@ -1,11 +1,26 @@
 #pragma once
 // The reference implementation of kernels/ops.h. One source file per family of ops, each beside its formulas.
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/ops.h"
 
 namespace millrace {
+
+// Memory that only grows, and then by half as much again at least: after the longest step nothing is allocated.
+template <class T>
+class Workspace {
+public:
+    // The first `count` elements, holding anything; what an earlier call gave is no longer valid.
+    [[nodiscard]] std::span<T> take(size_t count) {
+        if (elements_.size() < count) elements_.resize(std::max(count, elements_.size() * 3 / 2));
+        return std::span(elements_).first(count);
+    }
+
+private:
+    std::vector<T> elements_;
+};
 
 class ReferenceOps final : public Ops {
 public:
@@ -79,13 +94,12 @@ private:
     const double* as_doubles(const LinearInput& x, const LinearWeight& weight);
 
     Pool& pool_;
-    // Scratch that keeps its size between calls: after the first step of a shape nothing is allocated.
-    std::vector<double> inputs_;
-    std::vector<double> scores_;        // indexer: of all entries, per row in flight
-    std::vector<float> probabilities_;  // attention: of all keys, per row in flight
-    std::vector<int32_t> order_;
-    std::vector<Bf16> gate_, up_, rows_;
-    std::vector<uint8_t> codes_, scales_;
+    Workspace<double> inputs_;
+    Workspace<double> scores_;        // indexer: of all entries, per row in flight
+    Workspace<float> probabilities_;  // attention: of all keys, per row in flight
+    Workspace<int32_t> order_;
+    Workspace<Bf16> gate_, up_, rows_;
+    Workspace<uint8_t> codes_, scales_;
 };
 
 }  // namespace millrace

@@ -27,25 +27,24 @@ void ReferenceOps::route(MatrixView<const float> logits, std::span<const float> 
     const auto k = static_cast<size_t>(config.experts_per_token);
     ENSURE(k <= experts && ids.cols == config.experts_per_token && weights.cols == ids.cols);
     ENSURE(fixed.data != nullptr || bias.size() == experts);
-    scores_.resize(2 * experts);
-    order_.resize(experts);
-    double* scores = scores_.data();
-    double* choice = scores_.data() + experts;
+    double* scores = scores_.take(2 * experts).data();
+    double* choice = scores + experts;
+    const std::span order = order_.take(experts);
     for (int64_t r = 0; r < logits.rows; ++r) {
         for (size_t e = 0; e < experts; ++e) {
             const float score = sqrt_softplus(logits.row(r)[e]);
             scores[e] = static_cast<double>(score);
             if (fixed.data == nullptr) choice[e] = static_cast<double>(score + bias[e]);
-            order_[e] = static_cast<int32_t>(e);
+            order[e] = static_cast<int32_t>(e);
         }
         if (fixed.data != nullptr) {
             std::copy_n(fixed.row(r).begin(), k, ids.row(r).begin());
         } else {
-            std::partial_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(k),
-                              order_.end(), [choice](int32_t x, int32_t y) {
+            std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k),
+                              order.end(), [choice](int32_t x, int32_t y) {
                                   return choice[x] != choice[y] ? choice[x] > choice[y] : x < y;
                               });
-            std::copy_n(order_.begin(), k, ids.row(r).begin());
+            std::copy_n(order.begin(), k, ids.row(r).begin());
         }
         double sum = 0;
         for (const int32_t id : ids.row(r)) {

@@ -1,0 +1,78 @@
+// Memory is planned at start: once every shape has been seen, a step allocates nothing.
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "tests/support/tiny_model.h"
+
+namespace {
+
+std::atomic<bool> counting{false};
+std::atomic<int64_t> allocations{0};
+
+void* counted(size_t bytes) {
+    if (counting.load(std::memory_order_relaxed))
+        allocations.fetch_add(1, std::memory_order_relaxed);
+    void* at = std::malloc(bytes == 0 ? 1 : bytes);
+    if (at == nullptr) throw std::bad_alloc();
+    return at;
+}
+
+}  // namespace
+
+// Sanitizers bring their own; there the test says nothing new.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+void* operator new(size_t bytes) { return counted(bytes); }
+void* operator new[](size_t bytes) { return counted(bytes); }
+void operator delete(void* at) noexcept { std::free(at); }
+void operator delete[](void* at) noexcept { std::free(at); }
+void operator delete(void* at, size_t) noexcept { std::free(at); }
+void operator delete[](void* at, size_t) noexcept { std::free(at); }
+#endif
+
+namespace millrace {
+
+TEST_CASE("a step allocates nothing, on any thread, also when experts stream") {
+    RuntimeOptions options = test::tiny_options();
+    options.ram_budget_bytes = 512 * 1024;
+    const auto runtime = test::open_runtime(test::demo_checkpoint(), options);
+    CHECK(runtime->plan().expert_slots < runtime->plan().experts_total);
+    Session session = test::new_session(*runtime);
+    std::vector<TokenId> tokens;
+    for (int32_t i = 0; i < 400; ++i) tokens.push_back({(i * 37) % 4000});
+    std::vector<float> logits(static_cast<size_t>(runtime->config().vocabulary));
+    const MatrixView<float> row(logits.data(), 1, runtime->config().vocabulary);
+    const auto decode = [&](size_t first, size_t count) {
+        for (size_t i = first; i < first + count; ++i) {
+            REQUIRE(
+                runtime->forward(session, std::span(tokens).subspan(i, 1), LogitsWanted::kLast, row)
+                    .ok());
+        }
+    };
+    const auto run = [&] {
+        REQUIRE(
+            runtime->forward(session, std::span(tokens).first(200), LogitsWanted::kLast, row).ok());
+        decode(200, 200);
+    };
+    run();
+    session.reset();
+    counting = true;
+    run();
+    counting = false;
+    CHECK(allocations.load() == 0);
+}
+
+TEST_CASE("the counter counts") {
+    counting = true;
+    const auto value = std::make_unique<int>(3);
+    counting = false;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    CHECK(allocations.load() > 0);
+#endif
+    CHECK(*value == 3);
+}
+
+}  // namespace millrace
