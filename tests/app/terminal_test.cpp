@@ -1,0 +1,116 @@
+// The chat on a terminal: Ctrl-C stops the answer and not the program; a dumb terminal gets no escape codes.
+
+#include <doctest/doctest.h>
+#include <poll.h>
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <string>
+
+#include "tests/support/temp_directory.h"
+
+namespace millrace {
+namespace {
+
+// `millrace chat` behind a pseudo terminal.
+class Chat {
+public:
+    explicit Chat(const char* term) {
+        const std::string home = room_.path().string();
+        child_ = ::forkpty(&terminal_, nullptr, nullptr, nullptr);
+        REQUIRE(child_ >= 0);
+        if (child_ == 0) {
+            ::setenv("TERM", term, 1);
+            ::setenv("HOME", home.c_str(), 1);
+            ::execl(MILLRACE_BINARY, "millrace", "chat", static_cast<char*>(nullptr));
+            ::_exit(127);
+        }
+    }
+    ~Chat() {
+        ::close(terminal_);
+        if (child_ > 0) ::waitpid(child_, nullptr, 0);
+    }
+    Chat(const Chat&) = delete;
+    Chat& operator=(const Chat&) = delete;
+
+    void type(std::string_view text) const {
+        REQUIRE(::write(terminal_, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    }
+    // Reads until `part` has come since the last wait; false when the program ends or says nothing for a minute.
+    bool wait_for(std::string_view part) {
+        for (;;) {
+            const size_t at = screen_.find(part, seen_);
+            if (at != std::string::npos) {
+                seen_ = at + part.size();
+                return true;
+            }
+            if (!read_some()) return false;
+        }
+    }
+    // The exit status, after all output has been read.
+    int status() {
+        while (read_some()) {
+        }
+        int status = 0;
+        REQUIRE(::waitpid(child_, &status, 0) == child_);
+        child_ = -1;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    }
+    [[nodiscard]] const std::string& screen() const { return screen_; }
+
+private:
+    bool read_some() {
+        pollfd ready{terminal_, POLLIN, 0};
+        if (::poll(&ready, 1, 60'000) <= 0) return false;
+        char bytes[4096];
+        const ssize_t n = ::read(terminal_, bytes, sizeof(bytes));
+        if (n <= 0) return false;
+        screen_.append(bytes, static_cast<size_t>(n));
+        return true;
+    }
+
+    test::TempDirectory room_;
+    int terminal_ = -1;
+    pid_t child_ = -1;
+    std::string screen_;
+    size_t seen_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("Ctrl-C stops the answer, not the program") {
+    Chat chat("xterm");
+    REQUIRE(chat.wait_for("> "));
+    chat.type("Tell me a story about the mill.\n");
+    REQUIRE(chat.wait_for("Once"));
+    chat.type("\x03");
+    CHECK(chat.wait_for("Stopped"));
+    chat.type("What is a hash layer?\n");
+    CHECK(chat.wait_for("experts are chosen by a table"));
+    CHECK(chat.wait_for("tok/s"));
+    chat.type("\x04");
+    CHECK(chat.status() == 0);
+}
+
+TEST_CASE("Ctrl-C at the prompt clears the line") {
+    Chat chat("xterm");
+    REQUIRE(chat.wait_for("> "));
+    chat.type("this is never sent\x03");
+    chat.type("/quit\n");
+    CHECK(chat.status() == 0);
+}
+
+TEST_CASE("a dumb terminal sees no escape codes") {
+    Chat chat("dumb");
+    REQUIRE(chat.wait_for("> "));
+    chat.type("What is a hash layer?\n");
+    CHECK(chat.wait_for("experts are chosen by a table"));
+    chat.type("/quit\n");
+    CHECK(chat.status() == 0);
+    CHECK(chat.screen().find('\x1b') == std::string::npos);
+}
+
+}  // namespace millrace
