@@ -27,7 +27,7 @@ Result<PageBuffer> PageBuffer::create(uint64_t bytes, HugePages huge) {
                          human_bytes(kBytesMax), " a process can address")};
     }
     const size_t align = huge == HugePages::kIfGranted ? kHugePageBytes : kPageBytes;
-    const size_t size = round_up(std::max<uint64_t>(bytes, 1), align);
+    const size_t size = round_up(std::max<uint64_t>(bytes, 1), kPageBytes);
     const size_t mapped = huge == HugePages::kIfGranted ? size + align : size;
     void* at = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -44,7 +44,12 @@ Result<PageBuffer> PageBuffer::create(uint64_t bytes, HugePages huge) {
     if (behind > 0) ::munmap(reinterpret_cast<void*>(aligned + size), behind);
     PageBuffer buffer;
     buffer.bytes_ = {reinterpret_cast<std::byte*>(aligned), size};
-    if (huge == HugePages::kIfGranted) ::madvise(buffer.bytes_.data(), size, MADV_HUGEPAGE);
+    const size_t filled = round_down(size, kHugePageBytes);
+    if (huge == HugePages::kIfGranted && filled > 0) {
+        ::madvise(buffer.bytes_.data(), filled, MADV_HUGEPAGE);
+    }
+    // The system may also have been told to use huge pages everywhere.
+    if (huge == HugePages::kNo) ::madvise(buffer.bytes_.data(), size, MADV_NOHUGEPAGE);
     return buffer;
 }
 

@@ -33,7 +33,8 @@ public:
     }
     ~PageBuffer();
 
-    // `bytes` is rounded up to whole pages; huge pages also align the start to 2 MiB. kCapacity when refused.
+    // `bytes` is rounded up to whole pages. Huge pages are asked for as far as they are filled: the start is aligned to
+    // 2 MiB, and what does not fill one at the end stays in small ones. kCapacity when refused.
     [[nodiscard]] static Result<PageBuffer> create(uint64_t bytes, HugePages huge);
 
     [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }

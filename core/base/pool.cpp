@@ -2,69 +2,159 @@
 
 #include <pthread.h>
 
+#include <chrono>
+#include <limits>
+
 #include "core/base/check.h"
+#include "core/base/machine.h"
 
 namespace millrace {
+namespace {
 
-Pool::Pool(int threads) {
+// Longer than the engine's own work between two operations, much shorter than a read from a drive.
+constexpr int64_t kPatienceNs = 60'000;
+// With more threads than CPUs whoever looks keeps somebody from working.
+constexpr int64_t kCrowdedPatienceNs = 3'000;
+constexpr int kLooksPerClock = 32;
+
+// Tells the processor that this thread waits for another one.
+void relax() { __builtin_ia32_pause(); }
+
+// Whether `come` has become true before patience ran out.
+template <class Condition>
+bool look(int64_t patience_ns, const Condition& come) {
+    const auto begin = std::chrono::steady_clock::now();
+    const std::chrono::nanoseconds patience(patience_ns);
+    while (true) {
+        for (int i = 0; i < kLooksPerClock; ++i) {
+            if (come()) return true;
+            relax();
+        }
+        if (std::chrono::steady_clock::now() - begin > patience) return false;
+    }
+}
+
+void pin(pthread_t thread, int cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(static_cast<size_t>(cpu), &set);
+    // A refusal costs speed, nothing else.
+    static_cast<void>(::pthread_setaffinity_np(thread, sizeof set, &set));
+}
+
+}  // namespace
+
+Pool::Pool(int threads, Pinning pinning) {
     ENSURE(threads >= 1);
+    const std::vector<int> cpus = allowed_cpus();
+    const bool crowded = static_cast<size_t>(threads) > cpus.size();
+    patience_ns_ = crowded ? kCrowdedPatienceNs : kPatienceNs;
+    if (pinning == Pinning::kYes && threads > 1 && !crowded) {
+        pinned_cpus_.assign(cpus.begin(), cpus.begin() + threads);
+    }
     workers_.reserve(static_cast<size_t>(threads) - 1);
     for (int i = 1; i < threads; ++i) {
-        workers_.emplace_back([this] { work(); });
-        ::pthread_setname_np(workers_.back().native_handle(), "compute");
+        workers_.emplace_back([this, i] { work(i); });
+        const pthread_t thread = workers_.back().native_handle();
+        ::pthread_setname_np(thread, "compute");
+        if (!pinned_cpus_.empty()) pin(thread, pinned_cpus_[static_cast<size_t>(i)]);
     }
 }
 
 Pool::~Pool() {
-    {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
+    stopping_.store(true);
+    wakes_.fetch_add(1);
+    wakes_.notify_all();
+    if (pinned_caller_ == std::this_thread::get_id()) {
+        static_cast<void>(
+            ::pthread_setaffinity_np(::pthread_self(), sizeof caller_affinity_, &caller_affinity_));
     }
-    wake_.notify_all();
+}
+
+void Pool::pin_caller() {
+    if (pinned_caller_ == std::this_thread::get_id()) return;
+    if (::pthread_getaffinity_np(::pthread_self(), sizeof caller_affinity_, &caller_affinity_) !=
+        0) {
+        return;
+    }
+    pinned_caller_ = std::this_thread::get_id();
+    pin(::pthread_self(), pinned_cpus_.front());
 }
 
 void Pool::start(int64_t count, const void* body, Call call) {
     if (count <= 0) return;
+    if (!pinned_cpus_.empty()) pin_caller();
     if (workers_.empty() || count == 1) {
-        for (int64_t i = 0; i < count; ++i) call(body, i);
+        for (int64_t i = 0; i < count; ++i) call(body, i, 0);
         return;
     }
-    {
-        const std::lock_guard lock(mutex_);
-        body_ = body;
-        call_ = call;
-        count_ = count;
-        next_.store(0, std::memory_order_relaxed);
-        busy_ = static_cast<int>(workers_.size());
-        ++round_;
-    }
-    wake_.notify_all();
-    drain();
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return busy_ == 0; });
+    ENSURE(count <= std::numeric_limits<int32_t>::max());
+    body_ = body;
+    call_ = call;
+    count_ = static_cast<int32_t>(count);
+    done_.store(0, std::memory_order_relaxed);
+    // Who takes a piece sees what was written above. In one order with `parked_`: either a worker sees the round before
+    // it sleeps or it is seen here.
+    left_.store(count_);
+    if (parked_.load() > 0) wake();
+    drain(0);
+    wait_for_others(count_);
 }
 
-void Pool::drain() {
-    for (;;) {
-        const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
-        if (i >= count_) return;
-        call_(body_, i);
-    }
-}
-
-void Pool::work() {
-    uint64_t seen = 0;
-    for (;;) {
-        {
-            std::unique_lock lock(mutex_);
-            wake_.wait(lock, [&] { return stopping_ || round_ != seen; });
-            if (stopping_) return;
-            seen = round_;
+// Nobody who has taken a piece can see another round before it has said that the piece is done.
+void Pool::drain(int thread) {
+    int32_t calls = 0;
+    int32_t left = left_.load(std::memory_order_relaxed);
+    while (left > 0) {
+        if (!left_.compare_exchange_weak(left, left - 1, std::memory_order_acquire,
+                                         std::memory_order_relaxed)) {
+            continue;
         }
-        drain();
-        const std::lock_guard lock(mutex_);
-        if (--busy_ == 0) done_.notify_one();
+        call_(body_, count_ - left, thread);
+        ++calls;
+        left = left_.load(std::memory_order_relaxed);
     }
+    if (calls == 0) return;
+    done_.fetch_add(calls);
+    if (caller_sleeps_.load()) done_.notify_one();
+}
+
+void Pool::wait_for_others(int32_t count) {
+    const auto all_done = [&] { return done_.load(std::memory_order_acquire) == count; };
+    if (look(patience_ns_, all_done)) return;
+    caller_sleeps_.store(true);
+    for (int32_t seen = done_.load(); seen != count; seen = done_.load()) done_.wait(seen);
+    caller_sleeps_.store(false);
+}
+
+void Pool::work(int thread) {
+    while (!stopping_.load(std::memory_order_relaxed)) {
+        if (look_for_round()) {
+            drain(thread);
+        } else {
+            park();
+        }
+    }
+}
+
+bool Pool::look_for_round() const {
+    return look(patience_ns_, [&] {
+        return left_.load(std::memory_order_relaxed) > 0 ||
+               stopping_.load(std::memory_order_relaxed);
+    });
+}
+
+void Pool::park() {
+    const int32_t seen = wakes_.load();
+    parked_.fetch_add(1);
+    if (left_.load() <= 0 && !stopping_.load()) wakes_.wait(seen);
+}
+
+// Takes the count back at once: one system call wakes all, and the rounds that follow until they run make none.
+void Pool::wake() {
+    parked_.store(0);
+    wakes_.fetch_add(1);
+    wakes_.notify_all();
 }
 
 }  // namespace millrace

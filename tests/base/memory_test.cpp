@@ -24,7 +24,7 @@ TEST_CASE("a buffer is whole pages, aligned, zero and writable to its end") {
             auto buffer = PageBuffer::create(bytes, huge);
             REQUIRE(buffer.ok());
             const auto span = buffer->bytes();
-            CHECK(span.size() == round_up(std::max<uint64_t>(bytes, 1), align));
+            CHECK(span.size() == round_up(std::max<uint64_t>(bytes, 1), kPageBytes));
             CHECK(reinterpret_cast<uintptr_t>(span.data()) % align == 0);
             CHECK(std::all_of(span.begin(), span.end(),
                               [](std::byte b) { return b == std::byte{0}; }));
