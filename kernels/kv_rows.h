@@ -18,10 +18,10 @@ inline constexpr int kIndexGroup = 32;
 
 // One key = value vector of 512: channels 0…447 e4m3 with one E8M0 scale per 64, channels 448…511 rotated, bf16.
 struct KvRow {
-    std::array<uint8_t, kLatentDim> codes;
-    std::array<uint8_t, kLatentDim / kKvGroup> scales;
-    uint8_t unused;
-    std::array<Bf16, kRopeDim> rope;
+    std::array<uint8_t, kLatentDim> codes{};
+    std::array<uint8_t, kLatentDim / kKvGroup> scales{};
+    uint8_t unused = 0;
+    std::array<Bf16, kRopeDim> rope{};
 };
 static_assert(sizeof(KvRow) == 584);
 

@@ -15,6 +15,7 @@
 #include "core/base/pool.h"
 #include "core/base/tensor.h"
 #include "core/base/types.h"
+#include "kernels/cpu/isa.h"
 #include "kernels/kv_rows.h"
 #include "kernels/rope_table.h"
 #include "quant/linear_weight.h"
@@ -39,7 +40,8 @@ struct Fp8Rows {
     MatrixView<uint8_t> scales;  // [n, ⌈K/128⌉]
 };
 
-// What a linear layer reads: FP8 and FP4 weights take the quantised rows, BF16 and F32 weights the rows themselves.
+// What a linear layer reads, always both: FP8 and FP4 weights take the quantised rows, BF16 and F32 weights the rows
+// themselves, and another arithmetic for activations (Activations) quantises the rows its own way.
 struct LinearInput {
     MatrixView<const Bf16> rows;
     Fp8Rows quantised;
@@ -68,6 +70,13 @@ class Ops {
 public:
     virtual ~Ops() = default;
     [[nodiscard]] virtual std::string_view name() const = 0;
+
+    // Whether these ops are faster when a weight of this kind lies in strips (WeightLayout::kStrips), and the bytes to be
+    // moved in place, which changes no result: codes and scales must be writable, `weight` says kRows before and is set
+    // to kStrips. Whole strips of 16 rows are turned, 4 bytes of each row side by side; what is left over stays rows. Only
+    // FP4's scales, which lie row by row too, are turned; other scales may be given as null.
+    [[nodiscard]] virtual bool arranges(const LinearWeight&) const { return false; }
+    virtual void arrange(LinearWeight&, std::byte* /*codes*/, std::byte* /*scales*/) {}
 
     // streams[r][j] = table[tokens[r]] for j = 0…3 (spec §4.1). table [V, d] BF16; streams [n, 4d].
     virtual void embed(const LinearWeight& table, std::span<const TokenId> tokens,
@@ -158,5 +167,19 @@ public:
 
 // The oracle: scalar loops next to the formulas, canonical arithmetic (sums in double, every rounding named).
 [[nodiscard]] std::unique_ptr<Ops> make_reference_ops(Pool& pool);
+
+// What FP8 and FP4 weights are multiplied with.
+enum class Activations {
+    kFp8,   // aq128, the official function
+    kInt8,  // int8 with one scale per 32 columns: another function, nearer to exact arithmetic, about twice as fast
+};
+
+struct CpuOptions {
+    Isa isa = best_isa();
+    Activations activations = Activations::kFp8;
+};
+
+// Vector kernels (kernels/cpu/cpu_ops.h). The ISA must be available on this machine.
+[[nodiscard]] std::unique_ptr<Ops> make_cpu_ops(Pool& pool, const CpuOptions& options);
 
 }  // namespace millrace

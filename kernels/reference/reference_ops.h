@@ -22,7 +22,7 @@ private:
     std::vector<T> elements_;
 };
 
-class ReferenceOps final : public Ops {
+class ReferenceOps : public Ops {
 public:
     explicit ReferenceOps(Pool& pool) : pool_(pool) {}
     [[nodiscard]] std::string_view name() const override { return "reference"; }

@@ -4,9 +4,11 @@
 
 #include <cstring>
 
+#include "kernels/cpu/kernel_table.h"
 #include "kernels/ops.h"
 #include "kernels/reference/canonical.h"
 #include "kernels/reference/formulas.h"
+#include "tests/kernels/cpu_fixture.h"
 #include "tests/support/compare.h"
 #include "tests/support/golden.h"
 
@@ -38,6 +40,12 @@ struct Golden {
         const Comparison c = compare<T>(std::span<const T>(computed), std::span<const T>(golden));
         CHECK_MESSAGE(c.unequal == 0, name, ": ", c.text());
         total += c;
+    }
+    // The reference, and the CPU ops of every ISA.
+    template <class Test>
+    void for_all(const Test& test) {
+        test(*ops);
+        for_every_isa(pool, test);
     }
     ~Golden() { MESSAGE("golden ops: ", total.text()); }
 };
@@ -78,30 +86,29 @@ TEST_CASE_FIXTURE(Golden, "number formats decode as the golden tables say") {
 TEST_CASE_FIXTURE(Golden, "aq128 and fq64") {
     auto in = get<Bf16>("aq128.in");
     const auto x = view(in, "aq128.in");
-    std::vector<uint8_t> codes(in.size());
-    std::vector<uint8_t> scales(in.size() / 128);
-    ops->quantise(x, {view(codes, "aq128.codes"), view(scales, "aq128.scales")});
-    equal(codes, "aq128.codes");
-    equal(scales, "aq128.scales");
-
-    // fq64.out continues over all 512 columns; a KV row keeps the last 64 as they are.
-    std::vector<KvRow> rows(static_cast<size_t>(x.rows));
-    ops->pack_kv(x, rows);
     auto golden = get<Bf16>("fq64.out");
+    // fq64.out continues over all 512 columns; a KV row keeps the last 64 as they are.
     const auto expected = view(golden, "fq64.out");
     for (int64_t r = 0; r < x.rows; ++r) {
         std::copy_n(x.row(r).data() + kLatentDim, kRopeDim, expected.row(r).data() + kLatentDim);
     }
-    const auto unpacked = unpack(rows);
-    const Comparison c = compare<Bf16>(unpacked, golden);
-    CHECK_MESSAGE(c.unequal == 0, c.text());
-    total += c;
+    for_all([&](Ops& o) {
+        std::vector<uint8_t> codes(in.size());
+        std::vector<uint8_t> scales(in.size() / 128);
+        o.quantise(x, {view(codes, "aq128.codes"), view(scales, "aq128.scales")});
+        equal(codes, "aq128.codes");
+        equal(scales, "aq128.scales");
+        std::vector<KvRow> rows(static_cast<size_t>(x.rows));
+        o.pack_kv(x, rows);
+        const auto unpacked = unpack(rows);
+        const Comparison c = compare<Bf16>(unpacked, golden);
+        CHECK_MESSAGE(c.unequal == 0, c.text());
+        total += c;
+    });
 }
 
 TEST_CASE_FIXTURE(Golden, "Hadamard and fq4") {
     auto in = get<Bf16>("hadamard.in");
-    std::vector<IndexRow> rows(static_cast<size_t>(view(in, "hadamard.in").rows));
-    ops->pack_index(view(in, "hadamard.in"), rows);
     auto turned = get<Bf16>("hadamard.out");
     std::vector<Bf16> got(turned.size());
     reference::hadamard(view(in, "hadamard.in"), view(got, "hadamard.in"));
@@ -118,9 +125,25 @@ TEST_CASE_FIXTURE(Golden, "Hadamard and fq4") {
     }
     equal(unpacked, "fq4.out");
 
-    std::vector<IndexRow> both(rows.size());
+    std::vector<IndexRow> both(static_cast<size_t>(view(in, "hadamard.in").rows));
     reference::pack_fq4(view(turned, "hadamard.out"), both);
-    CHECK(std::memcmp(both.data(), rows.data(), rows.size() * sizeof(IndexRow)) == 0);
+    for_all([&](Ops& o) {
+        std::vector<IndexRow> rows(both.size());
+        o.pack_index(view(in, "hadamard.in"), rows);
+        CHECK(std::memcmp(both.data(), rows.data(), rows.size() * sizeof(IndexRow)) == 0);
+    });
+    for (const Isa isa : available_isas()) {
+        const GridKernels& grids = kernels_of(isa).grids;
+        std::vector<Bf16> vector_turned(turned.size());
+        for (size_t i = 0; i < turned.size(); i += kIndexDim)
+            grids.hadamard(&in[i], &vector_turned[i]);
+        equal(vector_turned, "hadamard.out");
+        std::vector<IndexRow> vector_packed(packed.size());
+        for (size_t i = 0; i < packed.size(); ++i)
+            grids.pack_fq4(&flat[i * kIndexDim], &vector_packed[i]);
+        CHECK(std::memcmp(packed.data(), vector_packed.data(), packed.size() * sizeof(IndexRow)) ==
+              0);
+    }
 }
 
 TEST_CASE_FIXTURE(Golden, "RoPE tables and rotation up to position 1,048,575") {
@@ -131,23 +154,27 @@ TEST_CASE_FIXTURE(Golden, "RoPE tables and rotation up to position 1,048,575") {
         const std::string base = "rope." + name;
         equal(std::vector<float>(table.frequencies.begin(), table.frequencies.end()),
               base + ".freqs");
-        auto forward = get<Bf16>(base + ".in");
-        ops->rope(view(forward, base + ".in"), kRopeDim, positions, table, Rotation::kForward);
-        equal(forward, base + ".out");
-        auto inverse = get<Bf16>(base + ".in");
-        ops->rope(view(inverse, base + ".in"), kRopeDim, positions, table, Rotation::kInverse);
-        equal(inverse, base + ".inverse");
+        for_all([&](Ops& o) {
+            auto forward = get<Bf16>(base + ".in");
+            o.rope(view(forward, base + ".in"), kRopeDim, positions, table, Rotation::kForward);
+            equal(forward, base + ".out");
+            auto inverse = get<Bf16>(base + ".in");
+            o.rope(view(inverse, base + ".in"), kRopeDim, positions, table, Rotation::kInverse);
+            equal(inverse, base + ".inverse");
+        });
     }
 }
 
 TEST_CASE_FIXTURE(Golden, "norms") {
-    auto x = get<Bf16>("rms_norm.in");
-    const auto weight = get<Bf16>("rms_norm.weight");
-    ops->rms_norm(view(x, "rms_norm.in"), weight, 1e-6F, view(x, "rms_norm.in"));
-    equal(x, "rms_norm.out");
-    auto q = get<Bf16>("head_norm.in");
-    ops->head_norm(view(q, "head_norm.in"), 1e-6F);
-    equal(q, "head_norm.out");
+    for_all([&](Ops& o) {
+        auto x = get<Bf16>("rms_norm.in");
+        const auto weight = get<Bf16>("rms_norm.weight");
+        o.rms_norm(view(x, "rms_norm.in"), weight, 1e-6F, view(x, "rms_norm.in"));
+        equal(x, "rms_norm.out");
+        auto q = get<Bf16>("head_norm.in");
+        o.head_norm(view(q, "head_norm.in"), 1e-6F);
+        equal(q, "head_norm.out");
+    });
 }
 
 TEST_CASE_FIXTURE(Golden, "Sinkhorn") {
@@ -221,13 +248,15 @@ TEST_CASE_FIXTURE(Golden, "router with ties") {
 
     auto logits = get<float>("router.logits");
     const auto bias = get<float>("router.bias");
-    std::vector<int32_t> ids(get<int32_t>("router.ids").size());
-    std::vector<float> weights(ids.size());
-    ops->route(view(logits, "router.logits"), bias, {},
-               {.experts_per_token = 6, .route_scale = 1.5F}, view(ids, "router.ids"),
-               view(weights, "router.weights"));
-    equal(ids, "router.ids");
-    equal(weights, "router.weights");
+    for_all([&](Ops& o) {
+        std::vector<int32_t> ids(get<int32_t>("router.ids").size());
+        std::vector<float> weights(ids.size());
+        o.route(view(logits, "router.logits"), bias, {},
+                {.experts_per_token = 6, .route_scale = 1.5F}, view(ids, "router.ids"),
+                view(weights, "router.weights"));
+        equal(ids, "router.ids");
+        equal(weights, "router.weights");
+    });
 }
 
 TEST_CASE_FIXTURE(Golden, "SwiGLU with clamps") {
@@ -236,10 +265,12 @@ TEST_CASE_FIXTURE(Golden, "SwiGLU with clamps") {
     const auto weight = get<float>("swiglu.weight");
     std::vector<Bf16> out(gate.size());
     const auto shape = view(gate, "swiglu.gate");
-    ops->swiglu(shape, view(up, "swiglu.up"), weight, 10.0F, view(out, "swiglu.out"));
-    equal(out, "swiglu.out");
-    ops->swiglu(shape, view(up, "swiglu.up"), {}, 10.0F, view(out, "swiglu.out"));
-    equal(out, "swiglu.shared_out");
+    for_all([&](Ops& o) {
+        o.swiglu(shape, view(up, "swiglu.up"), weight, 10.0F, view(out, "swiglu.out"));
+        equal(out, "swiglu.out");
+        o.swiglu(shape, view(up, "swiglu.up"), {}, 10.0F, view(out, "swiglu.out"));
+        equal(out, "swiglu.shared_out");
+    });
 }
 
 }  // namespace millrace

@@ -13,6 +13,7 @@
 #include "kernels/ops.h"
 #include "kernels/reference/canonical.h"
 #include "kernels/reference/formulas.h"
+#include "tests/kernels/cpu_fixture.h"
 
 namespace millrace {
 
@@ -30,6 +31,12 @@ struct Rows {
     [[nodiscard]] MatrixView<T> at(int64_t first, int64_t count) {
         return view.slice_rows(first, count);
     }
+    [[nodiscard]] bool gaps_are(T mark) const {
+        bool same = true;
+        for (size_t i = 0; i < values.size(); ++i)
+            same = same && (static_cast<int64_t>(i) % view.stride < view.cols || values[i] == mark);
+        return same;
+    }
 
     std::vector<T> values;
     MatrixView<T> view;
@@ -43,6 +50,20 @@ inline void add_bytes(std::string& out, std::span<const T> values) {
 template <class T>
 inline void add_bytes(std::string& out, MatrixView<T> rows) {
     for (int64_t r = 0; r < rows.rows; ++r) add_bytes(out, std::span<const T>(rows.row(r)));
+}
+
+// Whether each value is within `steps` bf16 steps of the wanted one, plus `slack`. A step is at most 2⁻⁷ of the value.
+inline bool near(const Rows<Bf16>& computed, const Rows<Bf16>& wanted, float steps,
+                 float slack = 0) {
+    bool out = true;
+    for (int64_t r = 0; r < wanted.view.rows; ++r) {
+        for (size_t i = 0; i < static_cast<size_t>(wanted.view.cols); ++i) {
+            const float want = to_float(wanted.view.row(r)[i]);
+            const float got = to_float(computed.view.row(r)[i]);
+            out = out && std::fabs(got - want) <= std::fabs(want) * steps * 0x1p-7F + slack;
+        }
+    }
+    return out;
 }
 
 struct Bytes {
@@ -73,7 +94,7 @@ public:
     LinearWeight weight(WeightFormat format, ScaleFormat scales, int64_t rows, int64_t cols,
                         Bytes& bytes, size_t offset = 0) {
         const auto count = static_cast<size_t>(rows * cols);
-        LinearWeight out{format, scales, rows, cols, nullptr, nullptr};
+        LinearWeight out{.format = format, .scale_format = scales, .rows = rows, .cols = cols};
         size_t scale_count = static_cast<size_t>((rows + 127) / 128 * ((cols + 127) / 128));
         bytes.codes.assign(offset, std::byte{0});
         bytes.scales.assign(offset, std::byte{0});
@@ -117,17 +138,19 @@ private:
 // Computes rows [first, first + count) of a fixed problem of kRows rows, as one batch, and returns their bytes.
 using Problem = std::function<std::string(Ops& ops, int64_t first, int64_t count)>;
 
+using MakeOps = std::function<std::unique_ptr<Ops>(Pool& pool)>;
+
 // Every way of cutting the rows into batches and every number of threads must give the bytes of one row at a time.
-inline void check_company(const char* name, const Problem& problem) {
+inline void check_company(const char* name, const Problem& problem, const MakeOps& make) {
     CAPTURE(name);
     Pool one(1);
-    const auto alone = make_reference_ops(one);
+    const auto alone = make(one);
     std::string expected;
     for (int64_t r = 0; r < kRows; ++r) expected += problem(*alone, r, 1);
     REQUIRE(!expected.empty());
     for (const int threads : {1, 2, 3}) {
         Pool pool(threads);
-        const auto ops = make_reference_ops(pool);
+        const auto ops = make(pool);
         for (const int64_t batch : {int64_t{1}, int64_t{7}, kRows}) {
             CAPTURE(threads);
             CAPTURE(batch);
@@ -136,6 +159,16 @@ inline void check_company(const char* name, const Problem& problem) {
                 computed += problem(*ops, r, std::min(batch, kRows - r));
             CHECK(computed == expected);
         }
+    }
+}
+// … of the reference, and of the CPU ops of every ISA.
+inline void check_company(const char* name, const Problem& problem) {
+    check_company(name, problem, make_reference_ops);
+    for (const Isa isa : available_isas()) {
+        const std::string ops(isa_name(isa));
+        CAPTURE(ops);
+        check_company(name, problem,
+                      [isa](Pool& pool) { return make_cpu_ops(pool, {.isa = isa}); });
     }
 }
 

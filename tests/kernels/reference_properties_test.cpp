@@ -390,25 +390,46 @@ TEST_CASE_FIXTURE(Properties, "no rows: what a chunk without new entries asks fo
     Rows<Bf16> none(0, 512);
     const std::vector<Bf16> weight = in.bf16(512);
     const RopeTable table = RopeTable::plain(10000);
-    ops->compressor_pool({}, 4, none.view);
-    ops->rms_norm(none.view, weight, 1e-6F, none.view);
-    ops->head_norm(none.view, 1e-6F);
-    ops->rope(none.view, 512, {}, table, Rotation::kForward);
-    ops->pack_kv(none.view, {});
-    ops->pack_index(none.view, {});
     Bytes bytes;
     const LinearWeight matrix = in.weight(WeightFormat::kBf16, ScaleFormat::kNone, 512, 512, bytes);
     Rows<float> sums(0, 512);
-    ops->linear({none.view, {}}, matrix, none.view);
-    ops->linear_bf16(none.view, matrix, 1, none.view);
-    ops->linear_f32(none.view, matrix, sums.view);
-    // A query with nothing to pick from.
-    std::vector<IndexRow> q(1);
-    const std::vector<Bf16> weights = in.bf16(1);
-    std::vector<int32_t> picks = {5, 5};
-    const std::vector<int32_t> visible = {0};
-    ops->index_topk(q, {weights.data(), 1, 1}, {}, visible, {picks.data(), 1, 2});
-    CHECK(picks == std::vector<int32_t>{-1, -1});
+    Rows<Bf16> no_streams(0, 4 * 512);
+    Rows<float> no_post(0, 4), no_comb(0, 16), no_logits(0, 8), no_weights(0, 2);
+    Rows<int32_t> no_ids(0, 2);
+    Rows<uint8_t> no_codes(0, 512), no_scales(0, 4);
+    const auto fn = in.floats(kMixes * 4 * 512), base = in.floats(kMixes), scale = in.floats(3);
+    const auto check = [&](Ops& o) {
+        o.compressor_pool({}, 4, none.view);
+        o.rms_norm(none.view, weight, 1e-6F, none.view);
+        o.head_norm(none.view, 1e-6F);
+        o.rope(none.view, 512, {}, table, Rotation::kForward);
+        o.pack_kv(none.view, {});
+        o.pack_index(none.view, {});
+        o.embed(matrix, {}, no_streams.view);
+        o.hc_reduce(no_streams.view, site_of(fn, base, scale), none.view, no_post.view,
+                    no_comb.view);
+        o.hc_expand(none.view, no_post.view, no_comb.view, no_streams.view);
+        o.quantise(none.view, {no_codes.view, no_scales.view});
+        o.route(no_logits.view, std::span(base).first(8), {}, {2, 1.5F}, no_ids.view,
+                no_weights.view);
+        o.swiglu(none.view, none.view, {}, 10, none.view);
+        o.combine(none.view, no_ids.view, none.view, none.view);
+        o.add(none.view, none.view, 1, none.view);
+        o.stream_mean(no_streams.view, none.view);
+        o.index_weights(none.view);
+        o.linear({none.view, {}}, matrix, none.view);
+        o.linear_bf16(none.view, matrix, 1, none.view);
+        o.linear_f32(none.view, matrix, sums.view);
+        // A query with nothing to pick from.
+        std::vector<IndexRow> q(1);
+        const std::vector<Bf16> weights = in.bf16(1);
+        std::vector<int32_t> picks = {5, 5};
+        const std::vector<int32_t> visible = {0};
+        o.index_topk(q, {weights.data(), 1, 1}, {}, visible, {picks.data(), 1, 2});
+        CHECK(picks == std::vector<int32_t>{-1, -1});
+    };
+    check(*ops);
+    for_every_isa(pool, check);
 }
 
 }  // namespace millrace

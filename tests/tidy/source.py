@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 CODE_TOPS = ("app", "core", "offload", "kernels", "quant", "ui", "tests")
-TOPS = CODE_TOPS + ("assets",)
+TOPS = CODE_TOPS + ("assets", "docs")
 CPP_ENDS = (".h", ".cpp", ".cu", ".cuh")
 TEXT_ENDS = CPP_ENDS + (".py", ".txt", ".md", ".sh", ".cmake", ".json", ".yml")
 LEFT_OUT = ("build", ".git", "assets", "tests/golden", "tests/fuzz/corpus")
@@ -96,7 +96,7 @@ def read_tree(root):
         names[:] = sorted(n for n in names if n != "__pycache__" and os.path.normpath(f"{here}/{n}") not in ("build", ".git"))
         for name in sorted(found):
             path = os.path.normpath(f"{here}/{name}")
-            left_out = any(path.startswith(prefix + "/") for prefix in LEFT_OUT)
+            left_out = any(f"{path}/".startswith(f"{prefix}/") for prefix in LEFT_OUT)  # .git is a file in a worktree
             if left_out or not (path.endswith(TEXT_ENDS) or "." not in name or name.startswith(".")):
                 others.append(path)
             else:

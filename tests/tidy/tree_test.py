@@ -16,6 +16,7 @@ class NamesTest(unittest.TestCase):
         self.assertFalse(self.fires("kernels/cpu/gemv-inl.h"))
         self.assertFalse(self.fires("tests/CMakeLists.txt"))
         self.assertFalse(self.fires(".ci/run"))
+        self.assertFalse(self.fires("docs/performance.md"))
         self.assertTrue(self.fires("core/base/PageBuffer.h"))
         self.assertTrue(self.fires("src/a.cpp"))
 
@@ -48,6 +49,9 @@ class LinksTest(unittest.TestCase):
     def test_links_lead_somewhere(self):
         self.assertEqual(self.links("[a](app/a.cpp) [b](https://x.org/y) [c](#part) [d](assets/demo)"), [])
         self.assertEqual(self.links("\n[a](app/b.cpp)"), ["README.md:2"])
+
+    def test_documents_of_docs_too(self):
+        self.assertEqual(complain(rule_links, {"docs/speed.md": "`app/b.cpp`"}), ["docs/speed.md:1"])
 
     def test_paths_exist(self):
         self.assertEqual(self.links("`app/a.cpp`, `assets/demo/`, `core/*.h`, `a/b`"), [])

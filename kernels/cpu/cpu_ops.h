@@ -1,0 +1,121 @@
+#pragma once
+// The CPU implementation of kernels/ops.h: the kernels of one ISA, cut over the threads of the pool. It keeps every
+// rounding point of the reference and sums in fp32; the order of every sum belongs to the kernel, so a row's bits are
+// the same in any company. One source file per family of ops.
+//
+// From the reference's class it keeps compressor_rows, which is two products (of these ops) and a sum.
+
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/reference/reference_ops.h"
+
+namespace millrace {
+
+class CpuOps final : public ReferenceOps {
+public:
+    CpuOps(Pool& pool, const CpuOptions& options)
+        : ReferenceOps(pool), pool_(pool), options_(options), kernels_(kernels_of(options.isa)) {}
+    [[nodiscard]] std::string_view name() const override { return "cpu"; }
+
+    // linear.cpp
+    [[nodiscard]] bool arranges(const LinearWeight& weight) const override;
+    void arrange(LinearWeight& weight, std::byte* codes, std::byte* scales) override;
+    void linear(const LinearInput& x, const LinearWeight& weight, MatrixView<Bf16> y) override;
+    void linear_bf16(MatrixView<const Bf16> x, const LinearWeight& weight, int groups,
+                     MatrixView<Bf16> y) override;
+    void linear_f32(MatrixView<const Bf16> x, const LinearWeight& weight,
+                    MatrixView<float> y) override;
+    // expert.cpp
+    void expert(const LinearInput& x, std::span<const int32_t> rows, const ExpertWeights& weights,
+                std::span<const float> route_weights, float limit, MatrixView<Bf16> out) override;
+    // rows.cpp
+    void embed(const LinearWeight& table, std::span<const TokenId> tokens,
+               MatrixView<Bf16> streams) override;
+    void rms_norm(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
+                  MatrixView<Bf16> out) override;
+    void head_norm(MatrixView<Bf16> q, float eps) override;
+    void rope(MatrixView<Bf16> x, int64_t width, std::span<const int32_t> positions,
+              const RopeTable& table, Rotation rotation) override;
+    void index_weights(MatrixView<Bf16> weights) override;
+    void add(MatrixView<const Bf16> a, MatrixView<const Bf16> b, int count,
+             MatrixView<Bf16> out) override;
+    void stream_mean(MatrixView<const Bf16> streams, MatrixView<Bf16> out) override;
+    // grids.cpp
+    void quantise(MatrixView<const Bf16> x, Fp8Rows out) override;
+    void pack_kv(MatrixView<const Bf16> kv, std::span<KvRow> rows) override;
+    void pack_index(MatrixView<const Bf16> x, std::span<IndexRow> rows) override;
+    // hyper_connections.cpp
+    void hc_reduce(MatrixView<const Bf16> streams, const HyperConnectionSite& site,
+                   MatrixView<Bf16> y, MatrixView<float> post, MatrixView<float> comb) override;
+    void hc_expand(MatrixView<const Bf16> y, MatrixView<const float> post,
+                   MatrixView<const float> comb, MatrixView<Bf16> streams) override;
+    void hc_head(MatrixView<const Bf16> streams, const HyperConnectionSite& site,
+                 MatrixView<Bf16> z) override;
+    // compressor_pool.cpp
+    void compressor_pool(std::span<const PoolSource> sources, int ratio,
+                         MatrixView<Bf16> entries) override;
+    // mixture.cpp
+    void route(MatrixView<const float> logits, std::span<const float> bias,
+               MatrixView<const int32_t> fixed, const RouterConfig& config, MatrixView<int32_t> ids,
+               MatrixView<float> weights) override;
+    void swiglu(MatrixView<const Bf16> gate, MatrixView<const Bf16> up,
+                std::span<const float> route_weights, float limit, MatrixView<Bf16> out) override;
+    void combine(MatrixView<const Bf16> expert_out, MatrixView<const int32_t> ids,
+                 MatrixView<const Bf16> shared, MatrixView<Bf16> out) override;
+    // attention.cpp
+    void attend(MatrixView<const Bf16> q, std::span<const KeyList> keys,
+                std::span<const float> sink, MatrixView<Bf16> out) override;
+
+    // indexer.cpp
+    void index_topk(std::span<const IndexRow> q, MatrixView<const Bf16> weights,
+                    std::span<const IndexRow> entries, std::span<const int32_t> visible,
+                    MatrixView<int32_t> picks) override;
+
+private:
+    // The tiles in which a product reads n rows (linear_kernels.h).
+    [[nodiscard]] RowTiles tiles_of(int64_t n, int64_t cols) const;
+    // Rows of x (those that `rows` names; all of them when it is empty) in such tiles and in the order of the weight's
+    // format: they lie in ordered_, or where they are when that is as they should be. linear.cpp.
+    [[nodiscard]] const Bf16* ordered(const LinearInput& x, std::span<const int32_t> rows,
+                                      const LinearWeight& weight, const RowTiles& tiles);
+    // All outputs of a weight.
+    [[nodiscard]] static LinearTask whole(const LinearWeight& weight, MatrixView<Bf16> y);
+    [[nodiscard]] static LinearTask whole(const LinearWeight& weight, MatrixView<float> y);
+    // The same with int8 activations: they lie in int8_.
+    [[nodiscard]] Int8Rows ordered_int8(MatrixView<const Bf16> x, std::span<const int32_t> rows,
+                                        WeightFormat format, const RowTiles& tiles);
+    // Products of the same rows with weights of one format, cut over the threads together.
+    void multiply(const LinearInput& x, std::span<const int32_t> rows, std::span<LinearTask> tasks);
+    // Of every row: the sums of fn·x over each piece of columns, [row][piece][outputs]. hyper_connections.cpp.
+    std::span<const float> mix_pieces(MatrixView<const Bf16> streams, std::span<const float> fn,
+                                      int64_t outputs);
+    void index_flight(std::span<const IndexRow> q, MatrixView<const Bf16> weights,
+                      const IndexRow* entries, std::span<const int32_t> visible,
+                      MatrixView<int32_t> picks);
+
+    Pool& pool_;
+    const CpuOptions options_;
+    const KernelTable& kernels_;
+    Workspace<Bf16> ordered_;
+    struct {
+        Workspace<int8_t> codes;
+        Workspace<float> scales;
+        Workspace<int32_t> starts;
+    } int8_;
+    struct {
+        Workspace<Bf16> gate, up;
+        Workspace<uint8_t> codes, scales;
+    } expert_;
+    Workspace<std::byte> strips_;  // a copy of the strip that each piece turns
+    Workspace<float> mixes_;
+    Workspace<int32_t> order_;  // combine: of a row's experts
+    struct {
+        Workspace<const KvRow*> keys;
+        Workspace<Bf16> queries, weights;
+        Workspace<float> scores, most, totals;
+    } attention_;
+    Workspace<IndexHead> index_heads_;  // of the queries in flight
+    Workspace<Bf16> index_scores_;      // of all entries, per query in flight
+    Workspace<int32_t> index_order_;
+};
+
+}  // namespace millrace
