@@ -108,6 +108,7 @@ Result<std::unique_ptr<ExpertCache>> ExpertCache::create(ExpertLayout layout,
                                                          ExpertCacheOptions options, Clock& clock) {
     DriveFiles files = TRY(DriveFiles::open(layout.files, options.direct));
     std::vector<uint64_t> sizes;
+    sizes.reserve(static_cast<size_t>(files.size()));
     for (int32_t i = 0; i < files.size(); ++i) sizes.push_back(TRY(files.bytes(i)));
     TRY(layout.validate());
     TRY(layout.validate_sizes(sizes));

@@ -34,6 +34,17 @@ const std::byte* LeaseBatch::data(size_t i, int32_t range) const {
     return cache_->data(entry.key, entry.slot, range);
 }
 
+bool LeaseBatch::first_use(size_t i) {
+    ENSURE(cache_ != nullptr && i < size());
+    const ExpertCache::Entry& entry = cache_->batch(batch_).entries[i];
+    ENSURE(entry.state == ExpertCache::EntryState::kReturned);
+    return cache_->table_.take_fresh(entry.slot);
+}
+
+std::byte* LeaseBatch::writable(size_t i, int32_t range) {
+    return const_cast<std::byte*>(data(i, range));
+}
+
 Lease LeaseBatch::take(size_t i) {
     ENSURE(cache_ != nullptr && i < size());
     ExpertCache::Entry& entry = cache_->batch(batch_).entries[i];

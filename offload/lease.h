@@ -63,11 +63,16 @@ public:
     [[nodiscard]] Result<std::optional<size_t>> next();
     // As Lease::data, of an entry that `next` has returned.
     [[nodiscard]] const std::byte* data(size_t i, int32_t range) const;
+    // True once for every time that the expert is read from the drive: then whoever asks may change the bytes in place
+    // (a layout, say), and everybody after it gets them as it left them, until the expert is read anew.
+    [[nodiscard]] bool first_use(size_t i);
+    [[nodiscard]] std::byte* writable(size_t i, int32_t range);
     // Moves an entry that `next` has returned out of the batch, to drop it earlier or keep it longer.
     [[nodiscard]] Lease take(size_t i);
 
 private:
     friend class ExpertCache;
+
     LeaseBatch(ExpertCache* cache, int32_t batch) : cache_(cache), batch_(batch) {}
 
     ExpertCache* cache_ = nullptr;

@@ -1,5 +1,7 @@
 #include "offload/slots.h"
 
+#include <utility>
+
 #include "core/base/check.h"
 
 namespace millrace {
@@ -111,7 +113,14 @@ void SlotTable::loaded(SlotId id) {
         ENSURE(slot.state == SlotState::kLoading);
     }
     slot.state = SlotState::kReady;
+    slot.fresh = true;
     if (slot.pins == 0) make_evictable(id);
+}
+
+bool SlotTable::take_fresh(SlotId id) {
+    Slot& slot = at(id);
+    ENSURE(slot.state == SlotState::kReady);
+    return std::exchange(slot.fresh, false);
 }
 
 void SlotTable::called_off(SlotId id) {

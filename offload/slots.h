@@ -50,6 +50,8 @@ public:
     void pin(SlotId slot);
     // True when it was the last pin.
     bool unpin(SlotId slot);
+    // True once for every load: the first time it is asked of a slot whose bytes have landed.
+    [[nodiscard]] bool take_fresh(SlotId slot);
     // An unpinned ready slot counts as used now.
     void touch(SlotId slot);
 
@@ -68,6 +70,7 @@ private:
     struct Slot {
         SlotState state = SlotState::kEmpty;
         bool hinted = false;
+        bool fresh = false;  // nobody has used the bytes since they landed
         int32_t pins = 0;
         uint32_t generation = 0;
         uint64_t ready_at = 0;  // tick; of hinted slots

@@ -82,6 +82,7 @@ int UringReader::round_trip() {
 // Registration saves the kernel work for each read; without it (RLIMIT_MEMLOCK, old kernels) everything works too.
 void UringReader::register_what_may_be(const DriveFiles& files) {
     std::vector<int> fds;
+    fds.reserve(static_cast<size_t>(files.size()));
     for (int32_t i = 0; i < files.size(); ++i) fds.push_back(files.fd(i));
     files_registered_ =
         !fds.empty() &&

@@ -510,4 +510,36 @@ TEST_CASE("statistics may be read by another thread while the cache works") {
 }
 
 }  // namespace
+TEST_CASE("bytes may be changed in place once for every time that they are read") {
+    const RealLayout real(31);
+    SystemClock clock;
+    ExpertCacheOptions options = small_options(real.layout, 3);
+    options.min_slots = 1;
+    const auto cache = ExpertCache::create(real.layout, options, clock);
+    REQUIRE(cache.ok());
+    // Whether it is the first use of expert `e`, whose first byte is then set to `mark`; and the byte that is found.
+    const auto use = [&](int32_t e, std::byte mark) {
+        const ExpertId id{e};
+        Result<LeaseBatch> batch = (*cache)->acquire(LayerId{0}, {&id, 1});
+        REQUIRE(batch.ok());
+        const auto ready = batch->next();
+        REQUIRE((ready.ok() && *ready));
+        const bool first = batch->first_use(0);
+        CHECK_FALSE(batch->first_use(0));
+        if (first) {
+            CHECK(real.unequal(*batch, 0, {LayerId{0}, id}) == 0);
+            *batch->writable(0, 0) = mark;
+        }
+        return std::pair(first, *batch->data(0, 0));
+    };
+    CHECK(use(0, std::byte{0xA5}).first);
+    const auto again = use(0, std::byte{0});
+    CHECK_FALSE(again.first);
+    CHECK(again.second == std::byte{0xA5});
+    // Other experts drive it out; read anew it is fresh, and as the file has it (checked above).
+    for (int32_t e = 1; e < std::min(real.layout.experts, 6); ++e)
+        CHECK(use(e, std::byte{0}).first);
+    CHECK(use(0, std::byte{0x5A}).first == (real.layout.experts > 3));
+}
+
 }  // namespace millrace::test
