@@ -218,6 +218,7 @@ TEST_CASE("trap 2: 10000 in window layers and drafts, 160000 with YaRN in compre
         for (int64_t c = 0; c < kHidden; ++c) {
             made.wq_a.set(c, c, 1);
             made.wq_b.set(dim_of_channel(c), c, 1);
+            made.index_wq_b.set(c, c, 1);
         }
         std::vector<size_t> even;
         for (size_t i = 0; i < 32; ++i) even.push_back(64 + 2 * i);
@@ -235,6 +236,12 @@ TEST_CASE("trap 2: 10000 in window layers and drafts, 160000 with YaRN in compre
             CHECK(turned(value, kPosition, plain ? f.yarn : f.plain) != right);
             const float q_value = to_float(made.scratch.q.row(0).last(kRopeDim)[2 * f.pair]);
             CHECK(pair_of(q, f.pair) == turned(q_value, kPosition, plain ? f.plain : f.yarn));
+            if (kind != LayerKind::kSparse) continue;  // the others have no indexer
+            const MatrixView<Bf16> index_q = made.scratch.index_q;
+            const float index_value = to_float(index_q.row(0).last(kRopeDim)[2 * f.pair]);
+            CHECK(index_value != 0);
+            CHECK(pair_of(index_q.row(kPosition).last(kRopeDim), f.pair) ==
+                  turned(index_value, kPosition, f.yarn));
         }
         CHECK(made.kv->layer({1}).kind == LayerKind::kWindow);  // the draft block behind it
     }
@@ -316,6 +323,22 @@ TEST_CASE("trap 8: the low half is for the block as previous, the high half for 
     CHECK(second[1] == 16);
     const double swapped = 8 / std::sqrt((8.0 * 8 + 5 * 5) / 512);
     CHECK(std::fabs(swapped - second[0]) > 2);
+
+    // Scores have the same halves: a large one for block 1 as current leaves its high values alone, (0, 1).
+    made.compressor_gate.set(kHigh + 0, 1, 20).set(kHigh + 1, 1, 20);
+    made.run_pieces(channels, {3, 2, 3});
+    const std::vector<double> scored = decoded(*made.layer().entry(1));
+    CHECK(scored[0] == 0);
+    CHECK(scored[1] == static_cast<double>(kOnGrid));
+}
+
+TEST_CASE("trap 17: wo_a reads what attention gave, in bf16") {
+    HandMadeLayer made(LayerKind::kWindow);
+    made.run(0, {{0}, {1}, {1}});  // of three keys one has channel 0
+    const float third = rounded(static_cast<double>(kOnGrid) / 3);
+    CHECK(to_float(made.scratch.grouped.row(2)[0]) == third);
+    const float scale = e8m0_value(fp8_scale(rounded(static_cast<double>(kOnGrid) * 2 / 3)));
+    CHECK(e4m3_value(e4m3_code(third / scale)) * scale != third);  // were it quantised before
 }
 
 TEST_CASE("trap 18: no norm weight reaches the heads of q") {
@@ -344,6 +367,8 @@ TEST_CASE("trap 19: a new sequence finds no compressor rows of the one before") 
     const auto prepare = [](HandMadeLayer& made) {
         made.compressor_wkv.set(0, 0, 1).set(1, 1, 1).set(kHeadDim + 0, 0, 1);
         made.compressor_wkv.set(kHeadDim + 1, 1, 1);
+        // Seen in entry 0 if a token of its own were taken for one before it, too.
+        made.compressor_wkv.set(0, 1, 1);
     };
     HandMadeLayer fresh(LayerKind::kSparse, kRollback);
     prepare(fresh);
@@ -403,7 +428,7 @@ public:
 };
 
 RuntimeOptions small_options() {
-    RuntimeOptions options;
+    RuntimeOptions options = test::tiny_options();
     options.threads = 1;
     options.context_max = 64;
     options.prefill_chunk = 16;
@@ -422,6 +447,26 @@ std::vector<std::vector<int32_t>> table_rows(std::span<const int64_t> table,
 }
 
 }  // namespace
+
+TEST_CASE("trap 13: the shared expert is clamped as the routed ones are") {
+    // Routed experts give nothing: only through the shared one can the limit change a logit.
+    Json config = test::small_config();
+    auto tensors = test::synthetic_tensors(config);
+    for (auto& [name, tensor] : tensors) {
+        const bool routed = name.find(".ffn.experts.") != std::string::npos;
+        if (routed && name.ends_with(".w2.weight")) std::ranges::fill(tensor.bytes, std::byte{0});
+    }
+    const auto logits = [&](double limit) {
+        config.set("swiglu_limit", limit);
+        test::TempDirectory directory;
+        test::write_checkpoint(directory.path(), config, tensors, 1);
+        const auto runtime = test::open_runtime(directory.path(), small_options());
+        Session session = test::new_session(*runtime);
+        return test::all_logits(*runtime, session, test::token_ids({3, 1, 20, 63}), {4});
+    };
+    CHECK(logits(1e6) == logits(1e5));
+    CHECK(logits(1e6) != logits(0.01));
+}
 
 TEST_CASE("trap 20: hash layers route by the token id of every row, through all chunks") {
     Json config = test::small_config();
@@ -476,7 +521,9 @@ TEST_CASE("trap 23: tid2eid holds 64-bit numbers") {
     tensor.bytes.resize(tensor.bytes.size() / 2);
     test::TempDirectory narrow;
     test::write_checkpoint(narrow.path(), config, tensors, 1);
-    CHECK(!Checkpoint::open(narrow.path()).ok());
+    const auto opened = Checkpoint::open(narrow.path());
+    REQUIRE(!opened.ok());
+    CHECK(opened.error().message.find("wanted I64") != std::string::npos);
 }
 
 TEST_CASE("trap 24: the index says how many draft blocks there are, not num_nextn_predict_layers") {
