@@ -102,7 +102,7 @@ private:
                 break;
             case Kind::kStats:
                 terminal_.dim(stats_text(totals_, engine_.expert_stats(), engine_.memory_plan(),
-                                         engine_.context_max()));
+                                         resident_memory(), engine_.context_max()));
                 break;
             case Kind::kThink: think(command.argument); break;
             case Kind::kSystem:

@@ -1,10 +1,10 @@
 #include "app/composition.h"
 
-#include <unistd.h>
-
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 
+#include "core/base/machine.h"
 #include "core/base/strings.h"
 #include "core/model/config.h"
 
@@ -13,12 +13,12 @@ namespace {
 
 constexpr uint64_t kDemoBudgetBytes = uint64_t{2} << 20;
 
-// Half of the machine: the dense weights, the KV state and everybody else live in the other half.
+// Half of what this process may have: the dense weights, the KV state and everybody else live in the other half.
 uint64_t default_budget_bytes() {
-    const long pages = ::sysconf(_SC_PHYS_PAGES);
-    const long page_bytes = ::sysconf(_SC_PAGESIZE);
-    if (pages <= 0 || page_bytes <= 0) return uint64_t{4} << 30;
-    return static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes) / 2;
+    const uint64_t machine = machine_memory().total_bytes;
+    const uint64_t allowed = group_limits().memory_bytes.value_or(machine);
+    if (machine == 0 && allowed == 0) return uint64_t{4} << 30;
+    return (machine == 0 ? allowed : std::min(machine, allowed)) / 2;
 }
 
 // The release that brought DSpark brought other effort prefixes; nothing else in a checkpoint tells them apart.
@@ -33,10 +33,14 @@ Result<EffortTable> choose_efforts(const Path& directory, const std::string& nam
 
 }  // namespace
 
+uint64_t expert_budget_bytes(const ModelOptions& options) {
+    return options.ram_budget_bytes.value_or(options.demo ? kDemoBudgetBytes
+                                                          : default_budget_bytes());
+}
+
 Result<std::unique_ptr<Runtime>> open_runtime(const ModelOptions& options) {
     RuntimeOptions runtime = options.runtime;
-    runtime.ram_budget_bytes =
-        options.ram_budget_bytes.value_or(options.demo ? kDemoBudgetBytes : default_budget_bytes());
+    runtime.ram_budget_bytes = expert_budget_bytes(options);
     return Runtime::open(options.directory, runtime);
 }
 

@@ -10,6 +10,8 @@
 
 namespace millrace {
 
+// Memory for experts: as asked for, or what suits the model and the machine.
+[[nodiscard]] uint64_t expert_budget_bytes(const ModelOptions& options);
 [[nodiscard]] Result<std::unique_ptr<Runtime>> open_runtime(const ModelOptions& options);
 // The tokenizer's side: needs tokenizer.json only. `effort_table`: "" as the checkpoint says.
 [[nodiscard]] Result<Conversation> open_conversation(const Path& directory,

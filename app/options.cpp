@@ -5,10 +5,13 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 
+#include "app/bench_options.h"
 #include "app/manual.h"
 #include "app/size.h"
+#include "core/base/machine.h"
 #include "core/base/strings.h"
 #include "core/base/utf8.h"
 
@@ -20,7 +23,7 @@ constexpr std::string_view kAnswerGroup = "ANSWER";
 constexpr std::string_view kFilesGroup = "INPUT AND OUTPUT";
 constexpr std::string_view kOtherGroup = "OTHER";
 
-constexpr std::array<ManualText, 6> kManual = {{
+constexpr std::array<ManualText, 8> kManual = {{
     {"chat", "talks with a model in the terminal", "[FLAGS]",
      "Opens a conversation. The answer appears while it is made; the model's thinking is shown "
      "less "
@@ -71,6 +74,34 @@ constexpr std::array<ManualText, 6> kManual = {{
      "whole or not at all. Needs no tokenizer.",
      "echo '[0, 17, 4]' > ids.json\n"
      "millrace logits --tokens ids.json --prefill 2 --out logits.safetensors"},
+    {"bench", "measures the machine, the operations, a model", "WHAT [FLAGS]",
+     "WHAT is machine (memory, caches, dot products, drive), ops (each operation at the real "
+     "model's shapes, with weights from memory) or model (prefill and decode, and where the time "
+     "of a token goes). Every figure is shown beside its limit, measured in the same run: bytes "
+     "against the read bandwidth of all threads, multiply-adds against the dot products they are "
+     "made of. Unlike elsewhere all experts stay in memory unless --ram-budget says otherwise.\n"
+     "\n"
+     "With --json each figure is one line: {\"row\", \"value\", \"unit\", \"limit\", \"share\", "
+     "\"hash\"}; hash is of what was computed and stays the same on the same instruction set.",
+     "millrace bench machine\n"
+     "millrace bench ops --only gemv --threads 1\n"
+     "millrace bench model --model /models/DeepSeek-V4-Flash --contexts 1024,65536 --json"},
+    {"eval", "says how far an arithmetic is from the reference", "[FLAGS]",
+     "Scores texts with the chosen arithmetic (--ops) and with the reference side by side: every "
+     "token from those before it. Prints for each file the perplexity of both, the logarithm of "
+     "their ratio, the mean divergence of the predictions (KL, in nats), how often both find the "
+     "same token most probable, and the largest difference of a logit.\n"
+     "\n"
+     "A file NAME.jsonl holds one text a line: {\"messages\", \"thinking_mode\", \"expected\"}, a "
+     "conversation as the chat renders it with the expected answer behind it, or {\"text\"}. Any "
+     "other file is one plain text. A text longer than --context is cut. The two share the memory "
+     "of --ram-budget. The reference is slow.\n"
+     "\n"
+     "With --json each row is one line of JSON: {\"class\", \"arithmetic\", \"texts\", "
+     "\"tokens\", \"perplexity\", \"reference_perplexity\", \"log_ratio\", \"mean_divergence\", "
+     "\"top1_equal\", \"largest_difference\", \"mean_difference\", \"reference_deviation\"}.",
+     "millrace eval --texts 5\n"
+     "millrace eval --model /models/DeepSeek-V4-Flash --files book.txt --json"},
 }};
 
 const ManualText& manual_of(std::string_view verb) {
@@ -81,7 +112,7 @@ std::string group(std::string_view name) { return std::string(name); }
 
 // Flags that are text first: what CLI11 cannot check with a sentence of ours.
 struct Raw {
-    std::string model, ram_budget, io = "auto", direct = "auto", history;
+    std::string model, ram_budget, isa, activations = "fp8", io = "auto", direct = "auto", history;
 };
 
 void add_model_directory(CLI::App& app, Raw& raw) {
@@ -100,6 +131,48 @@ void add_effort_table(CLI::App& app, std::string& table) {
         ->group(group(kModelGroup));
 }
 
+// What is wrong with a number of threads; "" if nothing is.
+std::string thread_count_problem(const std::string& text) {
+    constexpr int kThreadsMax = 1024;
+    int threads = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
+    const bool whole = error == std::errc() && end == text.data() + text.size();
+    if (whole && threads >= 1 && threads <= kThreadsMax) return {};
+    return cat(quote_text(text), " is no number of threads; N is 1 to ", kThreadsMax,
+               ", and without the flag it is ", usable_threads(), " here");
+}
+
+// What is wrong with the name of an instruction set; "" if nothing is.
+std::string isa_problem(const std::string& name) {
+    const std::optional<Isa> isa = isa_of(name);
+    if (!isa) return cat("there is no ", quote_text(name), "; known are ", isa_names());
+    if (isa_available(*isa)) return {};
+    return cat("this processor cannot run ", name, "; the best it has is ", isa_name(best_isa()));
+}
+
+void add_arithmetic(CLI::App& app, RuntimeOptions& runtime, Raw& raw) {
+    const std::string g = group(kModelGroup);
+    app.add_option("--ops", runtime.ops,
+                   "Which arithmetic: cpu (vector instructions, sums in single precision) or "
+                   "reference (scalar, sums in double precision, very slow). Default: cpu.")
+        ->type_name("NAME")
+        ->check(CLI::IsMember({"cpu", "reference"}))
+        ->group(g);
+    app.add_option("--isa", raw.isa,
+                   cat("Which instructions the cpu arithmetic uses: ", isa_names(),
+                       ". Default: the best that this processor has, ", isa_name(best_isa()), "."))
+        ->type_name("NAME")
+        ->check(isa_problem)
+        ->group(g);
+    app.add_option(
+           "--activations", raw.activations,
+           "What the cpu arithmetic multiplies FP8 and FP4 weights with: fp8 (the model as it was "
+           "made) or int8 (another rounding, faster for prompts). Default: fp8.")
+        ->type_name("NAME")
+        ->check(CLI::IsMember({"fp8", "int8"}))
+        ->group(g);
+}
+
 void add_model(CLI::App& app, ModelOptions& model, Raw& raw) {
     const std::string g = group(kModelGroup);
     RuntimeOptions& runtime = model.runtime;
@@ -111,11 +184,12 @@ void add_model(CLI::App& app, ModelOptions& model, Raw& raw) {
            "model, so that there is something to stream.")
         ->type_name("SIZE")
         ->group(g);
-    app.add_option("--threads", runtime.threads,
-                   "Threads that compute. Default: one for every core. The result never depends "
-                   "on it.")
+    app.add_option(
+           "--threads", runtime.threads,
+           "Threads that compute. Default: one for every CPU that this process may use (its "
+           "affinity mask and its control group's quota). The result never depends on it.")
         ->type_name("N")
-        ->check(CLI::Range(1, 1024))
+        ->check(thread_count_problem)
         ->group(g);
     app.add_option("--context", runtime.context_max,
                    cat("Tokens that a conversation may hold, answer included. Default: ",
@@ -131,11 +205,7 @@ void add_model(CLI::App& app, ModelOptions& model, Raw& raw) {
         ->type_name("TOKENS")
         ->check(CLI::Range(1, 65536))
         ->group(g);
-    app.add_option("--ops", runtime.ops,
-                   "Which arithmetic: reference (scalar, exact, slow). Default: reference.")
-        ->type_name("NAME")
-        ->check(CLI::IsMember({"reference"}))
-        ->group(g);
+    add_arithmetic(app, runtime, raw);
     app.add_option(
            "--io", raw.io,
            "How experts are read: uring (io_uring), pread (a pool of threads), auto (uring, "
@@ -214,6 +284,13 @@ std::optional<Shown> finish_model(ModelOptions& model, const Raw& raw, const CLI
             return usage_error(budget.error().in("--ram-budget").message, app.get_name());
         model.ram_budget_bytes = *budget;
     }
+    if (!raw.isa.empty()) model.runtime.cpu.isa = *isa_of(raw.isa);
+    model.runtime.cpu.activations =
+        raw.activations == "int8" ? Activations::kInt8 : Activations::kFp8;
+    if (model.runtime.ops == "reference" &&
+        (app.count("--isa") > 0 || app.count("--activations") > 0)) {
+        return usage_error("--isa and --activations belong to --ops cpu", app.get_name());
+    }
     model.runtime.io = raw.io == "uring"   ? IoBackend::kUring
                        : raw.io == "pread" ? IoBackend::kPread
                                            : IoBackend::kAuto;
@@ -255,6 +332,8 @@ struct CommandLine {
         add_model_directory(*of("prompt"), raw);
         add_effort_table(*of("prompt"), prompt.effort_table);
         add_logits();
+        add_bench();
+        add_eval();
     }
 
     void add_run() {
@@ -291,6 +370,30 @@ struct CommandLine {
         add_model(verb, logits.model, raw);
     }
 
+    void add_bench() {
+        CLI::App& verb = *of("bench");
+        bench.model.runtime.ops = "cpu";
+        bench.model.runtime.prefill_chunk = 512;
+        add_model(verb, bench.model, raw);
+        add_bench_flags(verb, bench);
+    }
+
+    void add_eval() {
+        CLI::App& verb = *of("eval");
+        verb.add_option("--files", eval_files,
+                        "Texts to score. Default: eval/*.jsonl in the model's directory.")
+            ->type_name("FILE")
+            ->group(group(kFilesGroup));
+        verb.add_option("--texts", eval.texts, "Scores the first N texts of a file. Default: all.")
+            ->type_name("N")
+            ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+            ->group(group(kFilesGroup));
+        verb.add_flag("--json", eval.json, "One line of JSON for every row.")
+            ->group(group(kFilesGroup));
+        add_model(verb, eval.model, raw);
+        add_effort_table(verb, eval.model.effort_table);
+    }
+
     CLI::App* of(std::string_view verb) { return app.get_subcommand(std::string(verb)); }
 
     CLI::App app{"", "millrace"};
@@ -301,6 +404,9 @@ struct CommandLine {
     std::string run_prompt, messages, inspect, logits_tokens, logits_out;
     PromptOptions prompt;
     LogitsOptions logits;
+    BenchOptions bench;
+    EvalOptions eval;
+    std::vector<std::string> eval_files;
 };
 
 std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
@@ -318,6 +424,15 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         line.logits.tokens = line.logits_tokens;
         line.logits.out = line.logits_out;
         return Verb(line.logits);
+    }
+    if (name == "bench") {
+        if (auto shown = finish_model(line.bench.model, line.raw, verb)) return *shown;
+        return Verb(line.bench);
+    }
+    if (name == "eval") {
+        if (auto shown = finish_model(line.eval.model, line.raw, verb)) return *shown;
+        line.eval.files.assign(line.eval_files.begin(), line.eval_files.end());
+        return Verb(line.eval);
     }
     if (name == "run") {
         if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;

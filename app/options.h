@@ -61,9 +61,25 @@ struct LogitsOptions {
     Path tokens, out;
     std::optional<int64_t> prefill;  // absent: all
 };
+struct EvalOptions {
+    ModelOptions model;
+    std::vector<Path> files;       // none: those of the model's directory eval/
+    std::optional<int64_t> texts;  // of each file; absent: all
+    bool json = false;
+};
+
+struct BenchOptions {
+    ModelOptions model;
+    std::string what;  // machine, ops, model
+    int repeat = 5;
+    std::string only, file;
+    std::vector<int64_t> contexts = {1024, 65536, 262144};
+    int64_t prefill = 2048;
+    bool tiny = false, json = false;
+};
 
 using Verb = std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
-                          LogitsOptions>;
+                          LogitsOptions, EvalOptions, BenchOptions>;
 
 // The command line asks for a text (help, version), or is wrong.
 struct Shown {

@@ -5,6 +5,7 @@
 #include "app/json_lines.h"
 #include "app/prefill_progress.h"
 #include "app/verbs.h"
+#include "core/base/machine.h"
 #include "core/base/utf8.h"
 
 namespace millrace {
@@ -112,7 +113,18 @@ std::string_view reason_name(FinishReason reason, const Message& message) {
     return "cancelled";
 }
 
-Json stats_json(const AnswerStats& stats) {
+// The plan counts everything at its longest; the rest is the whole process as it is now.
+Json memory_json(const MemoryPlan& plan, const ResidentMemory& now) {
+    Json out;
+    out.set("plan_bytes", plan.total_bytes());
+    out.set("resident_bytes", now.total_bytes);
+    out.set("own_bytes", now.own_bytes);
+    out.set("mapped_bytes", now.mapped_bytes);
+    out.set("huge_bytes", now.huge_bytes);
+    return out;
+}
+
+Json stats_json(const AnswerStats& stats, const MemoryPlan& plan) {
     Json out;
     out.set("prompt_tokens", stats.prompt_tokens);
     out.set("reused_tokens", stats.reused_tokens);
@@ -124,11 +136,12 @@ Json stats_json(const AnswerStats& stats) {
     out.set("drive_bytes", stats.drive_bytes);
     out.set("expert_wait_ns", stats.expert_wait_ns);
     out.set("drive_busy_ns", stats.drive_busy_ns);
+    out.set("memory", memory_json(plan, resident_memory()));
     return out;
 }
 
 Json finished_json(const AnswerStream& answer, const Prompt& prompt, const Event& last,
-                   uint64_t seed) {
+                   uint64_t seed, const MemoryPlan& plan) {
     const Message& message = answer.message();
     Json::Array calls;
     for (const ToolCall& call : message.tool_calls) {
@@ -147,7 +160,7 @@ Json finished_json(const AnswerStream& answer, const Prompt& prompt, const Event
     out.set("prompt_ids", ids_json(prompt.ids));
     out.set("ids", ids_json(answer.ids()));
     out.set("seed", seed);
-    out.set("stats", stats_json(last.stats));
+    out.set("stats", stats_json(last.stats, plan));
     return out;
 }
 
@@ -236,8 +249,13 @@ Status answer_prompt(const RunOptions& options, Terminal& terminal, Writer& writ
             writer.prefill(*event);
             progress.show(*event);
         } else if (event->kind == Event::Kind::kFinished) {
-            writer.finished(finished_json(answer, prompt, *event, seed));
-            return writer.flush();
+            writer.finished(finished_json(answer, prompt, *event, seed, engine->memory_plan()));
+            TRY(writer.flush());
+            // JSON has it as its reason; a text that only ends would pass for a whole answer.
+            if (options.json || event->reason != FinishReason::kContext) return {};
+            return Error{ErrorCode::kCapacity,
+                         cat("the context of ", engine->context_max(),
+                             " tokens is full and the answer was cut off; raise --context")};
         } else if (event->kind == Event::Kind::kFailed) {
             return *event->error;
         }

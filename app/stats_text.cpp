@@ -66,7 +66,7 @@ std::string answer_line(const AnswerStats& stats) {
 }
 
 std::string stats_text(const ChatTotals& totals, const ExpertCacheStats& experts,
-                       const MemoryPlan& plan, int64_t context_max) {
+                       const MemoryPlan& plan, const ResidentMemory& memory, int64_t context_max) {
     const AnswerStats& sum = totals.stats;
     const auto asked = static_cast<double>(experts.hits + experts.joins + experts.misses);
     const auto tokens = static_cast<uint64_t>(computed(sum, totals.answers));
@@ -89,7 +89,13 @@ std::string stats_text(const ChatTotals& totals, const ExpertCacheStats& experts
                               experts.retries, " retries, ", experts.failures, " failures"));
     out += row("reader", cat(experts.backend, experts.direct ? ", O_DIRECT" : ", buffered",
                              experts.backend_notes.empty() ? "" : "; ", experts.backend_notes));
-    return out + plan.text();
+    out += plan.text();
+    // Beside the plan: the program itself, its tokenizer, what its libraries keep.
+    out += row("in memory now",
+               cat(human_bytes(memory.total_bytes), ": ", human_bytes(memory.own_bytes),
+                   " of its own (", human_bytes(memory.huge_bytes), " in huge pages), ",
+                   human_bytes(memory.mapped_bytes), " mapped from files"));
+    return out;
 }
 
 }  // namespace millrace

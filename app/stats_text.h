@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "core/base/machine.h"
 #include "core/engine/engine.h"
 
 namespace millrace {
@@ -20,8 +21,9 @@ struct ChatTotals {
 // One line after an answer: "23 tokens, 41.0 tok/s; 87 % of experts in memory, 12.5 KiB read per token".
 [[nodiscard]] std::string answer_line(const AnswerStats& stats);
 
-// What /stats prints.
+// What /stats prints. `memory`: of the process, now.
 [[nodiscard]] std::string stats_text(const ChatTotals& totals, const ExpertCacheStats& experts,
-                                     const MemoryPlan& plan, int64_t context_max);
+                                     const MemoryPlan& plan, const ResidentMemory& memory,
+                                     int64_t context_max);
 
 }  // namespace millrace

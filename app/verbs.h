@@ -12,5 +12,7 @@ namespace millrace {
 [[nodiscard]] int tokens_verb(const TokensOptions& options, Terminal& terminal);
 [[nodiscard]] int prompt_verb(const PromptOptions& options, Terminal& terminal);
 [[nodiscard]] int logits_verb(const LogitsOptions& options, Terminal& terminal);
+[[nodiscard]] int bench_verb(const BenchOptions& options, Terminal& terminal);
+[[nodiscard]] int eval_verb(const EvalOptions& options, Terminal& terminal);
 
 }  // namespace millrace

@@ -47,7 +47,7 @@ void list_picked_entries(const Chunk& chunk, LayerKv& kv, MatrixView<const int32
     }
 }
 
-// Spec §4.6: needs scratch.latent8 (the query latent, quantised) and x, the layer's normed input.
+// Spec §4.6: needs scratch.latent and latent8 (the query latent and what it quantises to) and x, the layer's normed input.
 MatrixView<const int32_t> pick_entries(const StepContext& context, const Chunk& chunk,
                                        const IndexerWeights& weights, MatrixView<const Bf16> x,
                                        LayerKv& kv, const AttentionScratch& scratch) {
@@ -60,7 +60,7 @@ MatrixView<const int32_t> pick_entries(const StepContext& context, const Chunk& 
     ops.pack_index(keys, {kv.index_entry(first), static_cast<size_t>(keys.rows)});
 
     const MatrixView<Bf16> q = scratch.index_q.slice_rows(0, n);
-    ops.linear({{}, first_rows(scratch.latent8, n)}, weights.wq_b, q);
+    ops.linear({scratch.latent.slice_rows(0, n), first_rows(scratch.latent8, n)}, weights.wq_b, q);
     ops.rope(q, kIndexDim, chunk.positions, context.rope.compressed, Rotation::kForward);
     const auto q_rows =
         scratch.index_rows.first(static_cast<size_t>(n * context.config.index_heads));
@@ -128,11 +128,11 @@ void project_q(const StepContext& context, const AttentionWeights& weights,
     ops.rope(q, kHeadDim, positions, rope, Rotation::kForward);
 }
 
-void project_kv(const StepContext& context, const AttentionWeights& weights, const Fp8Rows& x8,
+void project_kv(const StepContext& context, const AttentionWeights& weights, const LinearInput& x,
                 std::span<const int32_t> positions, const RopeTable& rope,
                 const AttentionScratch& scratch, std::span<KvRow> rows) {
-    const MatrixView<Bf16> kv = scratch.kv.slice_rows(0, x8.codes.rows);
-    context.ops.linear({{}, x8}, weights.wkv, kv);
+    const MatrixView<Bf16> kv = scratch.kv.slice_rows(0, x.rows.rows);
+    context.ops.linear(x, weights.wkv, kv);
     context.ops.rms_norm(kv, weights.kv_norm, context.config.norm_eps, kv);
     context.ops.rope(kv, kHeadDim, positions, rope, Rotation::kForward);
     context.ops.pack_kv(kv, rows);
@@ -140,12 +140,15 @@ void project_kv(const StepContext& context, const AttentionWeights& weights, con
 
 void attend_and_project(const StepContext& context, const AttentionWeights& weights,
                         std::span<const int32_t> positions, const RopeTable& rope,
-                        const AttentionScratch& scratch, MatrixView<Bf16> y) {
+                        const AttentionScratch& scratch, StepObserver* observer,
+                        MatrixView<Bf16> y) {
     Ops& ops = context.ops;
     const int64_t n = y.rows;
     const MatrixView<Bf16> attended = scratch.attended.slice_rows(0, n);
+    begin_part(observer, StepPart::kAttend);
     ops.attend(scratch.q.slice_rows(0, n), scratch.keys.first(static_cast<size_t>(n)), weights.sink,
                attended);
+    begin_part(observer, StepPart::kProjections);
     // Values carry their absolute rotation; turning back at the query's position makes it relative.
     ops.rope(attended, kHeadDim, positions, rope, Rotation::kInverse);
     const MatrixView<Bf16> grouped = scratch.grouped.slice_rows(0, n);
@@ -160,12 +163,15 @@ void attend_chunk(const StepContext& context, const Chunk& chunk, LayerId layer,
                   const AttentionScratch& scratch, StepObserver* observer, MatrixView<Bf16> y) {
     const RopeTable& rope = context.rope.of(kv.kind);
     const auto n = static_cast<size_t>(chunk.rows());
+    begin_part(observer, StepPart::kProjections);
     project_q(context, weights, x, chunk.positions, rope, scratch);
-    project_kv(context, weights, first_rows(scratch.x8, x.rows), chunk.positions, rope, scratch,
-               scratch.rows.first(n));
+    project_kv(context, weights, {x, first_rows(scratch.x8, x.rows)}, chunk.positions, rope,
+               scratch, scratch.rows.first(n));
+    begin_part(observer, StepPart::kAttend);
     list_window(chunk, kv, context.config.window, scratch);
 
     if (kv.kind != LayerKind::kWindow) {
+        begin_part(observer, StepPart::kCompressor);
         const MatrixView<Bf16> entries =
             compress(context, chunk, x, *weights.compressor, kv.compressor, scratch.compressor);
         const int64_t first = entries_after(chunk.first(), kv.compressor.ratio);
@@ -175,15 +181,20 @@ void attend_chunk(const StepContext& context, const Chunk& chunk, LayerId layer,
         case LayerKind::kWindow:
             for (KeyList& list : scratch.keys.first(n)) list.entries = {};
             break;
-        case LayerKind::kHeavy: list_all_entries(chunk, kv, scratch); break;
+        case LayerKind::kHeavy:
+            begin_part(observer, StepPart::kAttend);
+            list_all_entries(chunk, kv, scratch);
+            break;
         case LayerKind::kSparse: {
+            begin_part(observer, StepPart::kIndexer);
             const auto picks = pick_entries(context, chunk, *weights.indexer, x, kv, scratch);
             if (observer != nullptr) observer->picked(layer, picks);
+            begin_part(observer, StepPart::kAttend);
             list_picked_entries(chunk, kv, picks, scratch);
             break;
         }
     }
-    attend_and_project(context, weights, chunk.positions, rope, scratch, y);
+    attend_and_project(context, weights, chunk.positions, rope, scratch, observer, y);
     kv.window.keep(chunk.first(), MatrixView<const KvRow>(scratch.rows.data(), x.rows, 1));
 }
 

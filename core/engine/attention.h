@@ -43,13 +43,14 @@ void attend_chunk(const StepContext& context, const Chunk& chunk, LayerId layer,
 void project_q(const StepContext& context, const AttentionWeights& weights,
                MatrixView<const Bf16> x, std::span<const int32_t> positions, const RopeTable& rope,
                const AttentionScratch& scratch);
-// Window rows of `x8` (x quantised) at `positions` into `rows`.
-void project_kv(const StepContext& context, const AttentionWeights& weights, const Fp8Rows& x8,
+// Window rows of `x` at `positions` into `rows`.
+void project_kv(const StepContext& context, const AttentionWeights& weights, const LinearInput& x,
                 std::span<const int32_t> positions, const RopeTable& rope,
                 const AttentionScratch& scratch, std::span<KvRow> rows);
 // Attends with scratch.q over scratch.keys, turns back, projects: y [n, d].
 void attend_and_project(const StepContext& context, const AttentionWeights& weights,
                         std::span<const int32_t> positions, const RopeTable& rope,
-                        const AttentionScratch& scratch, MatrixView<Bf16> y);
+                        const AttentionScratch& scratch, StepObserver* observer,
+                        MatrixView<Bf16> y);
 
 }  // namespace millrace

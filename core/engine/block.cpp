@@ -29,7 +29,7 @@ Status run_block(const StepContext& context, const Chunk& chunk, LayerId layer,
     const auto tap = [&](Tap what, MatrixView<const Bf16> rows) {
         if (observer != nullptr) observer->tap(what, layer, rows);
     };
-    TRY(run_half(context, weights.hc_attn, weights.attn_norm, streams, scratch,
+    TRY(run_half(context, weights.hc_attn, weights.attn_norm, streams, scratch, observer,
                  [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
                      tap(Tap::kAttentionInput, x);
                      attend_chunk(context, chunk, layer, weights.attention, x, kv,
@@ -37,7 +37,7 @@ Status run_block(const StepContext& context, const Chunk& chunk, LayerId layer,
                      tap(Tap::kAttentionOutput, y);
                      return {};
                  }));
-    TRY(run_half(context, weights.hc_ffn, weights.ffn_norm, streams, scratch,
+    TRY(run_half(context, weights.hc_ffn, weights.ffn_norm, streams, scratch, observer,
                  [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
                      tap(Tap::kMoeInput, x);
                      TRY(run_moe(context, chunk, layer, weights.moe, x, experts, scratch.moe,

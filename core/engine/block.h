@@ -22,19 +22,22 @@ struct BlockScratch {
 [[nodiscard]] HyperConnectionSite site_of(const HyperConnectionWeights& weights,
                                           const ModelConfig& config);
 
-// Reduce, norm, `half(x, y)`, expand. `half` is a callable Status(x, y).
+// Reduce, norm, `half(x, y)`, expand. `half` is a callable Status(x, y). `observer` may be null.
 template <class Half>
 [[nodiscard]] Status run_half(const StepContext& context, const HyperConnectionWeights& site,
                               std::span<const Bf16> norm, MatrixView<Bf16> streams,
-                              const BlockScratch& scratch, const Half& half) {
+                              const BlockScratch& scratch, StepObserver* observer,
+                              const Half& half) {
     const int64_t n = streams.rows;
     const MatrixView<Bf16> x = scratch.x.slice_rows(0, n);
     const MatrixView<Bf16> y = scratch.y.slice_rows(0, n);
     const MatrixView<float> post = scratch.post.slice_rows(0, n);
     const MatrixView<float> comb = scratch.comb.slice_rows(0, n);
+    begin_part(observer, StepPart::kHyperConnections);
     context.ops.hc_reduce(streams, site_of(site, context.config), x, post, comb);
     context.ops.rms_norm(x, norm, context.config.norm_eps, x);
     TRY(half(x, y));
+    begin_part(observer, StepPart::kHyperConnections);
     context.ops.hc_expand(y, post, comb, streams);
     return {};
 }

@@ -115,7 +115,7 @@ void DsparkDrafter::commit(MatrixView<const Bf16> main_hidden, int64_t first, Kv
     context.ops.quantise(main_x, main_x8);
     for (size_t stage = 0; stage < weights().stages.size(); ++stage) {
         const auto rows = rows_.first(static_cast<size_t>(n));
-        project_kv(context, weights().stages[stage].attention, main_x8, positions,
+        project_kv(context, weights().stages[stage].attention, {main_x, main_x8}, positions,
                    context.rope.plain, step_.block_scratch().attention, rows);
         kv.layer(stage_layer(stage)).window.keep(first, MatrixView<const KvRow>(rows.data(), n, 1));
     }
@@ -129,7 +129,7 @@ void DsparkDrafter::attend_block(const BlockWeights& stage, const Chunk& chunk, 
     const RopeTable& rope = context.rope.plain;
     const auto n = static_cast<size_t>(chunk.rows());
     project_q(context, stage.attention, x, chunk.positions, rope, scratch);
-    project_kv(context, stage.attention, first_rows(scratch.x8, x.rows), chunk.positions, rope,
+    project_kv(context, stage.attention, {x, first_rows(scratch.x8, x.rows)}, chunk.positions, rope,
                scratch, rows_.first(n));
     size_t count = 0;
     const int64_t oldest = std::max<int64_t>(0, chunk.first() - context.config.window);
@@ -137,7 +137,8 @@ void DsparkDrafter::attend_block(const BlockWeights& stage, const Chunk& chunk, 
     for (size_t r = 0; r < n; ++r) keys_[count++] = &rows_[r];
     for (KeyList& list : scratch.keys.first(n))
         list = {.window = keys_.first(count), .entries = {}};
-    attend_and_project(context, stage.attention, chunk.positions, rope, scratch, y);
+    attend_and_project(context, stage.attention, chunk.positions, rope, scratch, step_.observer(),
+                       y);
 }
 
 Result<DsparkDrafter::Draft> DsparkDrafter::draft(int64_t last, TokenId next, KvCache& kv,
@@ -153,12 +154,12 @@ Result<DsparkDrafter::Draft> DsparkDrafter::draft(int64_t last, TokenId next, Kv
         const BlockWeights& stage = weights().stages[i];
         LayerKv& window = kv.layer(stage_layer(i));
         TRY(run_half(context, stage.hc_attn, stage.attn_norm, streams_, step_.block_scratch(),
-                     [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
+                     step_.observer(), [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
                          attend_block(stage, chunk, window, x, y);
                          return {};
                      }));
         TRY(run_half(context, stage.hc_ffn, stage.ffn_norm, streams_, step_.block_scratch(),
-                     [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
+                     step_.observer(), [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
                          return run_moe(context, chunk, stage_layer(i), stage.moe, x,
                                         step_.experts(), step_.block_scratch().moe,
                                         step_.observer(), y);

@@ -33,6 +33,12 @@ LayerBytes layer_bytes(LayerKind kind, const ModelConfig& config, const KvLimits
     return bytes;
 }
 
+// Entries are read at places that the indexer picks, so large pages save look-ups; but a short session must not pay for
+// long ones: they come where one is a small part of the whole.
+HugePages pages_for(uint64_t bytes) {
+    return bytes >= 4 * kHugePageBytes ? HugePages::kIfGranted : HugePages::kNo;
+}
+
 Result<CompressorState> make_compressor(int ratio, int64_t width, uint64_t bytes,
                                         const KvLimits& limits) {
     CompressorState state;
@@ -58,11 +64,12 @@ Result<LayerKv> make_layer(LayerKind kind, const ModelConfig& config, const KvLi
     };
     if (ratio != 0) {
         layer.compressor = TRY(make_compressor(ratio, kHeadDim, bytes.rows, limits));
-        layer.entries = TRY(PageBuffer::create(bytes.entries, HugePages::kNo));
+        layer.entries = TRY(PageBuffer::create(bytes.entries, pages_for(bytes.entries)));
     }
     if (kind == LayerKind::kSparse) {
         layer.index_compressor = TRY(make_compressor(ratio, kIndexDim, bytes.index_rows, limits));
-        layer.index_entries = TRY(PageBuffer::create(bytes.index_entries, HugePages::kNo));
+        layer.index_entries =
+            TRY(PageBuffer::create(bytes.index_entries, pages_for(bytes.index_entries)));
     }
     return layer;
 }

@@ -62,24 +62,49 @@ void run_expert(Ops& ops, const ExpertWeights& expert, ExpertId id, const MoeInp
     }
 }
 
+// The matrices of an expert that has landed, in the layout that the ops like: they are turned where they lie, once for
+// every time that they are read.
+ExpertWeights landed_expert(Ops& ops, const ExpertRecord& record, LeaseBatch& batch, size_t i) {
+    std::array<const std::byte*, 6> data{};
+    for (int32_t r = 0; r < record.range_count; ++r) {
+        data[static_cast<size_t>(r)] = batch.data(i, r);
+    }
+    ExpertWeights expert = record.at(data);
+    const bool first = batch.first_use(i);
+    const auto turn = [&](LinearWeight& weight, const ExpertPart& part) {
+        if (!ops.arranges(weight)) return;
+        if (first) {
+            const bool scaled = weight.scale_format != ScaleFormat::kNone;
+            ops.arrange(
+                weight, batch.writable(i, part.codes_range) + part.codes_offset,
+                scaled ? batch.writable(i, part.scales_range) + part.scales_offset : nullptr);
+        }
+        weight.layout = WeightLayout::kStrips;
+    };
+    turn(expert.w1, record.w1);
+    turn(expert.w3, record.w3);
+    turn(expert.w2, record.w2);
+    return expert;
+}
+
 // Experts in waves of what the slots can hold; `meanwhile` runs once, while the first wave's misses are on their way.
 template <class Meanwhile>
 Status run_routed(Ops& ops, LayerId layer, std::span<const ExpertId> used, const Experts& experts,
-                  const MoeInput& input, const MoeScratch& scratch, const Meanwhile& meanwhile) {
+                  const MoeInput& input, const MoeScratch& scratch, StepObserver* observer,
+                  const Meanwhile& meanwhile) {
     const auto wave = static_cast<size_t>(experts.cache.max_batch());
     for (size_t first = 0; first < used.size(); first += wave) {
         const auto ids = used.subspan(first, std::min(wave, used.size() - first));
+        begin_part(observer, StepPart::kWait);
         LeaseBatch batch = TRY(experts.cache.acquire(layer, ids));
         if (first == 0) meanwhile();
         for (;;) {
+            begin_part(observer, StepPart::kWait);
             const std::optional<size_t> ready = TRY(batch.next());
+            begin_part(observer, StepPart::kExperts);
             if (!ready) break;
             const ExpertRecord& record = experts.source.record({layer, ids[*ready]});
-            std::array<const std::byte*, 6> data{};
-            for (int32_t r = 0; r < record.range_count; ++r) {
-                data[static_cast<size_t>(r)] = batch.data(*ready, r);
-            }
-            run_expert(ops, record.at(data), ids[*ready], input, scratch);
+            run_expert(ops, landed_expert(ops, record, batch, *ready), ids[*ready], input, scratch);
         }
     }
     return {};
@@ -115,6 +140,7 @@ Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
     Ops& ops = context.ops;
     const ModelConfig& config = context.config;
     const int64_t n = chunk.rows();
+    begin_part(observer, StepPart::kRouter);
     const MatrixView<float> logits = scratch.logits.slice_rows(0, n);
     ops.linear_f32(x, weights.gate, logits);
 
@@ -139,11 +165,12 @@ Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
     const MoeInput input{{x, x8}, route_weights, config.swiglu_limit};
     const MatrixView<Bf16> shared = scratch.shared.slice_rows(0, n);
     const auto run_shared = [&] {
+        begin_part(observer, StepPart::kShared);
         ops.expert(input.x, scratch.all_rows.first(static_cast<size_t>(n)), weights.shared, {},
                    input.limit, shared);
     };
     TRY(run_routed(ops, layer, group_by_expert(ids, config.experts, scratch), experts, input,
-                   scratch, run_shared));
+                   scratch, observer, run_shared));
     ops.combine(scratch.outputs.slice_rows(0, n * ids.cols), ids, shared, y);
     return {};
 }

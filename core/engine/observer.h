@@ -1,6 +1,9 @@
 #pragma once
 // Taps into a step, for tests and traces. Called on the engine thread with views that are valid during the call only.
 
+#include <cstddef>
+#include <cstdint>
+
 #include "core/base/tensor.h"
 #include "core/base/types.h"
 
@@ -14,9 +17,26 @@ enum class Tap {
     kBlockOutput,      // streams after the block [n, 4d]
 };
 
+// Where the time of a step goes.
+enum class StepPart : uint8_t {
+    kEnds,              // embedding, head
+    kHyperConnections,  // hyper-connections and the norms behind them
+    kProjections,       // of attention: q, kv, output
+    kCompressor,
+    kIndexer,  // with its own compressor
+    kAttend,
+    kRouter,
+    kExperts,  // routed, and the sum of all
+    kShared,   // the shared expert
+    kWait,     // for experts that are not in memory
+};
+inline constexpr size_t kStepParts = 10;
+
 class StepObserver {
 public:
     virtual ~StepObserver() = default;
+    // What is done from now on, until the next call, belongs to `part`.
+    virtual void begins(StepPart /*part*/) {}
     virtual void tap(Tap, LayerId, MatrixView<const Bf16>) {}
     // Expert ids best first (hash layers: in the table's order) and their weights, [n, k].
     virtual void routed(LayerId, MatrixView<const int32_t> /*ids*/,
@@ -24,5 +44,9 @@ public:
     // Entries the indexer picked, best first, −1 for none [n, k].
     virtual void picked(LayerId, MatrixView<const int32_t>) {}
 };
+
+inline void begin_part(StepObserver* observer, StepPart part) {
+    if (observer != nullptr) observer->begins(part);
+}
 
 }  // namespace millrace

@@ -1,10 +1,13 @@
 #include "core/engine/runtime.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <limits>
-#include <thread>
 
+#include "core/base/machine.h"
 #include "core/base/strings.h"
+#include "core/engine/dense_weights.h"
 #include "core/engine/kv_cache.h"
 
 namespace millrace {
@@ -32,10 +35,15 @@ ExpertLayout layout_of(const ExpertSource& source) {
 }
 
 Status check_options(const RuntimeOptions& options, const ModelConfig& config) {
-    if (options.ops != "reference") {
+    if (options.ops != "cpu" && options.ops != "reference") {
         return Error{ErrorCode::kUnsupported,
                      cat("there are no ops called ", quote_text(options.ops),
-                         "; this build has: reference")};
+                         "; this build has: cpu, reference")};
+    }
+    if (options.ops == "cpu" && !isa_available(options.cpu.isa)) {
+        return Error{ErrorCode::kUnsupported,
+                     cat("this processor cannot run ", isa_name(options.cpu.isa),
+                         "; the best it has is ", isa_name(best_isa()), " (--isa)")};
     }
     if (options.context_max < 1 || options.context_max > config.context_max) {
         return Error{ErrorCode::kInvalid,
@@ -52,14 +60,13 @@ Status check_options(const RuntimeOptions& options, const ModelConfig& config) {
     if (options.threads < 0 || options.threads > kThreadsMax) {
         return Error{ErrorCode::kInvalid,
                      cat(options.threads, " threads were asked for; possible are 1 to ",
-                         kThreadsMax, ", or 0 for one per core")};
+                         kThreadsMax, ", or 0 for one for every CPU")};
     }
     return {};
 }
 
-int thread_count(int wanted) {
-    return wanted > 0 ? wanted
-                      : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+std::unique_ptr<Ops> make_ops(Pool& pool, const RuntimeOptions& options) {
+    return options.ops == "reference" ? make_reference_ops(pool) : make_cpu_ops(pool, options.cpu);
 }
 
 }  // namespace
@@ -68,14 +75,40 @@ struct Runtime::Parts {
     Parts(Checkpoint opened, const RuntimeOptions& chosen)
         : checkpoint(std::move(opened)),
           options(chosen),
-          pool(thread_count(chosen.threads)),
-          ops(make_reference_ops(pool)) {}
+          pool(chosen.threads > 0 ? chosen.threads : usable_threads(), chosen.pinning),
+          ops(make_ops(pool, chosen)) {}
 
     [[nodiscard]] int32_t draft_blocks() const {
         return checkpoint.experts().layers() - checkpoint.config().layer_count();
     }
     [[nodiscard]] KvLimits kv_limits() const {
         return {options.context_max, options.rollback_tokens};
+    }
+    [[nodiscard]] StepLimits step_limits() const {
+        // A drafted block goes through the same scratch, so a chunk is never smaller than that.
+        return {std::max(options.prefill_chunk, checkpoint.config().dspark.block_size),
+                options.context_max};
+    }
+    [[nodiscard]] int32_t experts_total() const {
+        return checkpoint.experts().layers() * checkpoint.config().experts;
+    }
+    [[nodiscard]] int32_t slots_min() const {
+        return std::min(checkpoint.config().experts_per_token + 1, experts_total());
+    }
+    [[nodiscard]] uint64_t budget_bytes() const {
+        return options.ram_budget_bytes != 0 ? options.ram_budget_bytes
+                                             : std::numeric_limits<uint64_t>::max();
+    }
+    [[nodiscard]] MemoryPlan make_plan(const ExpertLayout& layout) const {
+        const ModelConfig& config = checkpoint.config();
+        const uint64_t slot_bytes = layout.slot_bytes();
+        const int32_t slots = slots_in(budget_bytes(), slot_bytes, experts_total());
+        return {.dense_bytes = checkpoint.dense_bytes(),
+                .expert_bytes = static_cast<uint64_t>(slots) * slot_bytes,
+                .expert_slots = slots,
+                .experts_total = experts_total(),
+                .kv_bytes = KvCache::bytes(config, draft_blocks(), kv_limits()),
+                .scratch_bytes = Step::scratch_bytes(config, step_limits())};
     }
 
     Checkpoint checkpoint;
@@ -84,6 +117,7 @@ struct Runtime::Parts {
     SystemClock clock;
     Pool pool;
     std::unique_ptr<Ops> ops;
+    PageBuffer dense;  // arranged copies of dense weights
     std::unique_ptr<ExpertCache> cache;
     std::unique_ptr<Step> step;  // last: it refers to all of the above
 };
@@ -93,34 +127,25 @@ Runtime::~Runtime() = default;
 
 Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory,
                                                const RuntimeOptions& options) {
-    Checkpoint checkpoint = TRY(Checkpoint::open(directory));
-    TRY(check_options(options, checkpoint.config()));
-    auto parts = std::make_unique<Parts>(std::move(checkpoint), options);
-    const ModelConfig& config = parts->checkpoint.config();
+    Checkpoint opened = TRY(Checkpoint::open(directory));
+    TRY(check_options(options, opened.config()));
+    // Reading the headers of the shards took memory that nobody needs any more and nobody has planned.
+    ::malloc_trim(0);
+    auto parts = std::make_unique<Parts>(std::move(opened), options);
+    const ExpertLayout layout = layout_of(parts->checkpoint.experts());
+    parts->plan = parts->make_plan(layout);
+    TRY(check_limit(parts->plan, parts->slots_min(), group_limits().memory_bytes));
 
     ExpertCacheOptions cache;
-    cache.ram_budget_bytes = options.ram_budget_bytes != 0 ? options.ram_budget_bytes
-                                                           : std::numeric_limits<uint64_t>::max();
-    cache.min_slots =
-        std::min(config.experts_per_token + 1,
-                 static_cast<int32_t>(parts->checkpoint.experts().layers()) * config.experts);
+    cache.ram_budget_bytes = parts->budget_bytes();
+    cache.min_slots = parts->slots_min();
     cache.backend = options.io;
     cache.direct = options.direct_io;
-    parts->cache =
-        TRY(ExpertCache::create(layout_of(parts->checkpoint.experts()), cache, parts->clock));
-
-    // A drafted block goes through the same scratch, so a chunk is never smaller than that.
-    const int64_t chunk = std::max(options.prefill_chunk, config.dspark.block_size);
-    const StepLimits limits{chunk, options.context_max};
-    parts->step = TRY(Step::create(parts->checkpoint, *parts->ops, *parts->cache, limits));
-
-    const ExpertCacheStats stats = parts->cache->stats();
-    parts->plan = {.dense_bytes = parts->checkpoint.dense_bytes(),
-                   .expert_bytes = static_cast<uint64_t>(stats.slots) * stats.slot_bytes,
-                   .expert_slots = stats.slots,
-                   .experts_total = parts->checkpoint.experts().layers() * config.experts,
-                   .kv_bytes = KvCache::bytes(config, parts->draft_blocks(), parts->kv_limits()),
-                   .scratch_bytes = Step::scratch_bytes(config, limits)};
+    parts->cache = TRY(ExpertCache::create(layout, cache, parts->clock));
+    ENSURE(parts->cache->slots() == parts->plan.expert_slots);
+    parts->dense = TRY(arrange_dense_weights(parts->checkpoint, *parts->ops));
+    parts->step =
+        TRY(Step::create(parts->checkpoint, *parts->ops, *parts->cache, parts->step_limits()));
     return std::unique_ptr<Runtime>(new Runtime(std::move(parts)));
 }
 
@@ -152,21 +177,6 @@ Status Runtime::forward(Session& session, std::span<const TokenId> tokens, Logit
         session.roll_back(session.can_roll_back_to(first) ? first : 0);
     }
     return done;
-}
-
-std::string MemoryPlan::text() const {
-    const auto line = [](std::string_view what, uint64_t bytes, std::string_view how) {
-        std::string name(what);
-        name.resize(18, ' ');
-        std::string size = human_bytes(bytes);
-        size.insert(0, size.size() < 12 ? 12 - size.size() : 0, ' ');
-        return cat(name, size, "  ", how, "\n");
-    };
-    return line("dense weights", dense_bytes, "mapped from the checkpoint") +
-           line("expert slots", expert_bytes,
-                cat(expert_slots, " slots for ", experts_total, " experts")) +
-           line("KV state", kv_bytes, "one session at its longest; taken as it fills") +
-           line("activations", scratch_bytes, "one chunk");
 }
 
 }  // namespace millrace

@@ -6,34 +6,29 @@
 #include <string>
 #include <vector>
 
+#include "core/base/pool.h"
 #include "core/base/tensor.h"
+#include "core/engine/memory_plan.h"
 #include "core/engine/session.h"
 #include "core/engine/step.h"
 #include "core/model/checkpoint.h"
+#include "kernels/ops.h"
 #include "offload/expert_cache.h"
 
 namespace millrace {
 
 struct RuntimeOptions {
-    int threads = 0;                // compute threads; 0: one per core
-    std::string ops = "reference";  // which implementation of kernels/ops.h
-    uint64_t ram_budget_bytes = 0;  // for expert slots; 0: all experts
-    int64_t context_max = 8192;     // tokens a session may hold, at most the model's limit
-    int32_t prefill_chunk = 256;    // tokens computed together, ≥ 1
+    int threads = 0;          // compute threads; 0: one for every CPU that the process may use
+    std::string ops = "cpu";  // which implementation of kernels/ops.h: "cpu" or "reference"
+    CpuOptions cpu;           // how the cpu ops compute
+    Pinning pinning = Pinning::kYes;  // of compute threads and of the thread that calls forward
+    uint64_t ram_budget_bytes = 0;    // for expert slots; 0: all experts
+    int64_t context_max = 8192;       // tokens a session may hold, at most the model's limit
+    int32_t prefill_chunk = 256;      // tokens computed together, ≥ 1
     int32_t rollback_tokens =
         64;  // how far a session can be taken back exactly without computing again
     IoBackend io = IoBackend::kAuto;  // offload/expert_cache.h
     DirectIo direct_io = DirectIo::kAuto;
-};
-
-// What memory goes where, decided before anything is allocated.
-struct MemoryPlan {
-    uint64_t dense_bytes = 0;   // mapped weights
-    uint64_t expert_bytes = 0;  // slots
-    int32_t expert_slots = 0, experts_total = 0;
-    uint64_t kv_bytes = 0;                   // one session at context_max
-    uint64_t scratch_bytes = 0;              // activations of a chunk
-    [[nodiscard]] std::string text() const;  // a table for people
 };
 
 class Runtime {

@@ -3,39 +3,138 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "core/base/check.h"
 #include "core/base/strings.h"
 
 namespace millrace {
 
-// x = n·ln 2 + r with |r| ≤ ln 2 / 2; the Taylor series of eʳ to r¹³ is then exact to 2⁻⁵⁷, and 2ⁿ scales exactly.
+namespace {
+
+// Eight numbers in the vectors that every processor of the family has: enough work between a number's steps that none
+// waits for the one before.
+using Doubles [[gnu::vector_size(16)]] = double;
+using Bits [[gnu::vector_size(16)]] = int64_t;
+struct Eight {
+    Doubles v[4];
+};
+template <class Make>
+[[gnu::always_inline]] inline Eight eight(const Make& make) {
+    return {{make(0), make(1), make(2), make(3)}};
+}
+[[gnu::always_inline]] inline Eight operator-(const Eight& a, const Eight& b) {
+    return eight([&](int i) { return a.v[i] - b.v[i]; });
+}
+[[gnu::always_inline]] inline Eight operator*(const Eight& a, const Eight& b) {
+    return eight([&](int i) { return a.v[i] * b.v[i]; });
+}
+[[gnu::always_inline]] inline Eight operator+(const Eight& a, double b) {
+    return eight([&](int i) { return a.v[i] + b; });
+}
+[[gnu::always_inline]] inline Eight operator*(const Eight& a, double b) {
+    return eight([&](int i) { return a.v[i] * b; });
+}
+
+constexpr double kInverseLn2 = 0x1.71547652b82fep0;
+constexpr double kLn2High = 0x1.62e42fee00000p-1;  // 33 bits: n·high is exact
+constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
+constexpr std::array<double, 14> kInverseFactorial = {1.0,
+                                                      1.0,
+                                                      1.0 / 2,
+                                                      1.0 / 6,
+                                                      1.0 / 24,
+                                                      1.0 / 120,
+                                                      1.0 / 720,
+                                                      1.0 / 5040,
+                                                      1.0 / 40320,
+                                                      1.0 / 362880,
+                                                      1.0 / 3628800,
+                                                      1.0 / 39916800,
+                                                      1.0 / 479001600,
+                                                      1.0 / 6227020800};
+
+// x = n·ln 2 + r with |r| ≤ ln 2 / 2; the Taylor series of eʳ to r¹³ is then exact to 2⁻⁵⁷.
+template <class Number>
+[[gnu::always_inline]] inline Number exp_of_rest(const Number& x, const Number& n) {
+    const Number r = (x - n * kLn2High) - n * kLn2Low;
+    Number sum = r * kInverseFactorial[13] + kInverseFactorial[12];
+#pragma GCC unroll 12
+    for (size_t i = 2; i < kInverseFactorial.size(); ++i) {
+        sum = sum * r + kInverseFactorial[kInverseFactorial.size() - 1 - i];
+    }
+    return sum;
+}
+
+constexpr double kNormal = -700;  // above it eˣ is a normal number
+
+// portable_exp of eight x > kNormal, bit for bit.
+void exp_of_eight(double* x) {
+    // Adding 1.5·2⁵² rounds to an integer and leaves it in the last bits; one less where that was upwards is floor.
+    constexpr double kShift = 0x1.8p52;
+    Eight in;
+    std::memcpy(&in, x, sizeof in);
+    const Eight y = in * kInverseLn2 + 0.5;
+    const Eight n = eight([&](int i) {
+        const Doubles near = (y.v[i] + kShift) - kShift;
+        return near > y.v[i] ? near - 1.0 : near;
+    });
+    const Eight power = eight([&](int i) {  // 2ⁿ
+        return reinterpret_cast<Doubles>((reinterpret_cast<Bits>(n.v[i] + kShift) + 1023) << 52);
+    });
+    const Eight out = exp_of_rest(in, n) * power;
+    std::memcpy(x, &out, sizeof out);
+}
+
+constexpr size_t kBlock = 256;  // tokens between two sums that draw_of_all remembers
+
+constexpr double kBanned = -std::numeric_limits<double>::infinity();
+
+// Eight at a time, which do not wait for each other.
+[[nodiscard]] double largest(std::span<const double> x) {
+    std::array<double, 8> most;
+    most.fill(kBanned);
+    size_t i = 0;
+    for (; i + most.size() <= x.size(); i += most.size()) {
+        for (size_t j = 0; j < most.size(); ++j) most[j] = x[i + j] > most[j] ? x[i + j] : most[j];
+    }
+    for (; i < x.size(); ++i) most[0] = std::max(most[0], x[i]);
+    return *std::max_element(most.begin(), most.end());
+}
+
+// Of those that are at least `least`.
+[[nodiscard]] double sum_from(std::span<const double> x, double least) {
+    std::array<double, 8> sums{};
+    size_t i = 0;
+    for (; i + sums.size() <= x.size(); i += sums.size()) {
+        for (size_t j = 0; j < sums.size(); ++j) sums[j] += x[i + j] >= least ? x[i + j] : 0.0;
+    }
+    for (; i < x.size(); ++i) sums[0] += x[i] >= least ? x[i] : 0.0;
+    return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+}  // namespace
+
 double portable_exp(double x) {
     constexpr double kUnderflow = -745.2;  // below it eˣ rounds to 0
-    constexpr double kInverseLn2 = 0x1.71547652b82fep0;
-    constexpr double kLn2High = 0x1.62e42fee00000p-1;  // 33 bits: n·high is exact
-    constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
-    constexpr std::array<double, 14> kInverseFactorial = {1.0,
-                                                          1.0,
-                                                          1.0 / 2,
-                                                          1.0 / 6,
-                                                          1.0 / 24,
-                                                          1.0 / 120,
-                                                          1.0 / 720,
-                                                          1.0 / 5040,
-                                                          1.0 / 40320,
-                                                          1.0 / 362880,
-                                                          1.0 / 3628800,
-                                                          1.0 / 39916800,
-                                                          1.0 / 479001600,
-                                                          1.0 / 6227020800};
     if (!(x > kUnderflow)) return 0;
     const double n = std::floor(x * kInverseLn2 + 0.5);
-    const double r = (x - n * kLn2High) - n * kLn2Low;
-    double sum = kInverseFactorial.back();
-    for (size_t i = kInverseFactorial.size() - 1; i-- > 0;) sum = sum * r + kInverseFactorial[i];
-    return std::ldexp(sum, static_cast<int>(n));
+    return std::ldexp(exp_of_rest(x, n), static_cast<int>(n));  // 2ⁿ scales exactly
+}
+
+void portable_exp(std::span<double> x) {
+    size_t i = 0;
+    for (; i + 8 <= x.size(); i += 8) {
+        const auto eight_of = x.subspan(i, 8);
+        if (std::ranges::all_of(eight_of, [](double value) { return value > kNormal; })) {
+            exp_of_eight(eight_of.data());
+        } else {
+            for (double& value : eight_of) value = portable_exp(value);
+        }
+    }
+    for (; i < x.size(); ++i) x[i] = portable_exp(x[i]);
 }
 
 Sampler::Sampler(const SamplingParams& params, int64_t vocabulary, std::span<const TokenId> prompt)
@@ -45,6 +144,7 @@ Sampler::Sampler(const SamplingParams& params, int64_t vocabulary, std::span<con
                  params.frequency_penalty != 0),
       scores_(static_cast<size_t>(vocabulary)) {
     candidates_.reserve(scores_.size());
+    reached_.reserve(scores_.size() / kBlock + 1);
     if (!penalties_) return;
     generated_.resize(scores_.size());
     seen_.resize(scores_.size());
@@ -61,30 +161,29 @@ Result<TokenId> Sampler::sample(std::span<const float> logits) {
     ENSURE(logits.size() == scores_.size());
     TRY(load(logits));
     if (penalties_) apply_penalties();
-    const auto best = std::max_element(scores_.begin(), scores_.end());  // the first of equals
-    if (std::isinf(*best)) {
+    const double highest = largest(scores_);
+    if (std::isinf(highest)) {
         return Error{ErrorCode::kInvalid,
                      "logit_bias bans every token that the model can choose; ban fewer"};
     }
-    TokenId token{static_cast<int32_t>(best - scores_.begin())};
-    if (params_.temperature > 0) {
-        weigh(*best);
-        keep_best();
-        token = draw();
-    }
+    const TokenId token = params_.temperature > 0 ? choose(highest) : first_of(highest);
     count(token);
     return token;
 }
 
 Status Sampler::load(std::span<const float> logits) {
+    bool good = true;
     for (size_t i = 0; i < logits.size(); ++i) {
-        const float logit = logits[i];
-        if (!(logit < std::numeric_limits<float>::infinity())) {
-            return Error{ErrorCode::kCorrupt,
-                         cat("the model gave the logit ", static_cast<double>(logit), " to token ",
-                             i, "; its weights are damaged: check the files of the checkpoint")};
+        good &= logits[i] < std::numeric_limits<float>::infinity();
+        scores_[i] = static_cast<double>(logits[i]);
+    }
+    for (size_t i = 0; i < logits.size() && !good; ++i) {
+        if (!(logits[i] < std::numeric_limits<float>::infinity())) {
+            return Error{
+                ErrorCode::kCorrupt,
+                cat("the model gave the logit ", static_cast<double>(logits[i]), " to token ", i,
+                    "; its weights are damaged: check the files of the checkpoint")};
         }
-        scores_[i] = static_cast<double>(logit);
     }
     for (const auto& [token, bias] : params_.logit_bias) {
         scores_[static_cast<size_t>(token.value)] += static_cast<double>(bias);
@@ -104,53 +203,119 @@ void Sampler::apply_penalties() {
     }
 }
 
-// Banned tokens are no candidates: no rounding can ever draw one.
-void Sampler::weigh(double highest) {
-    const double temperature = static_cast<double>(params_.temperature);
+TokenId Sampler::first_of(double score) const {
+    const auto at = std::find(scores_.begin(), scores_.end(), score);
+    return {static_cast<int32_t>(at - scores_.begin())};
+}
+
+// Banned tokens (−∞) are no candidates: their weight is 0, and no rounding can ever draw what adds nothing.
+TokenId Sampler::choose(double highest) {
+    if (params_.top_k > 0) {
+        const auto banned = std::count(scores_.begin(), scores_.end(), kBanned);
+        const auto limit = static_cast<size_t>(params_.top_k);
+        if (limit < scores_.size() - static_cast<size_t>(banned)) {
+            keep_top_k(limit, highest);
+            return draw();
+        }
+    }
+    for (double& score : scores_) score -= highest;
+    if (params_.temperature != 1) {
+        for (double& score : scores_) score /= static_cast<double>(params_.temperature);
+    }
+    portable_exp(scores_);
+    if (params_.top_p < 1) {
+        keep_top_p();
+        return draw();
+    }
+    if (params_.min_p > 0) {
+        collect(static_cast<double>(params_.min_p));
+        return draw();
+    }
+    return draw_of_all();
+}
+
+double Sampler::exponent(double score, double highest) const {
+    return (score - highest) / static_cast<double>(params_.temperature);
+}
+
+// The candidates with the tokens whose scores_ reach `least`.
+void Sampler::collect(double least) {
     candidates_.clear();
     for (size_t i = 0; i < scores_.size(); ++i) {
-        if (std::isinf(scores_[i])) continue;
-        candidates_.push_back(
-            {portable_exp((scores_[i] - highest) / temperature), static_cast<int32_t>(i)});
+        if (scores_[i] >= least) candidates_.push_back({scores_[i], static_cast<int32_t>(i)});
     }
 }
 
-// A heap gives the candidates in order of probability, and only as many of them as are kept: sorting a whole
-// vocabulary for the few that top-p leaves would cost more than the draw.
-void Sampler::keep_best() {
-    const size_t all = candidates_.size();
-    const size_t limit =
-        params_.top_k > 0 ? std::min(all, static_cast<size_t>(params_.top_k)) : all;
-    const auto top_p = static_cast<double>(params_.top_p);
-    const auto min_p = static_cast<double>(params_.min_p);  // the highest weight is exactly 1
-    if (limit == all && top_p >= 1) {
-        std::erase_if(candidates_, [&](const Candidate& c) { return c.weight < min_p; });
-        return;
-    }
-    const auto less_probable = [](const Candidate& a, const Candidate& b) {
-        return a.weight != b.weight ? a.weight < b.weight : a.token > b.token;
-    };
-    std::make_heap(candidates_.begin(), candidates_.end(), less_probable);
-    auto heap_end = candidates_.end();  // from here on: the best, the best of all last
-    const auto pop = [&] { std::pop_heap(candidates_.begin(), heap_end--, less_probable); };
-    const auto best = [&](size_t rank) { return candidates_[all - 1 - rank].weight; };
+bool Sampler::more_probable(const Candidate& a, const Candidate& b) {
+    return a.weight != b.weight ? a.weight > b.weight : a.token < b.token;
+}
 
+// Which `limit` tokens have the largest weights is known from their scores, except where these are so close that their
+// weights may be equal or the other way round; so all tokens down to a little below the score of rank `limit` are
+// weighed, and few others. The scores are read once: whenever twice as many were collected as are left after a cut, the
+// worse are cut off and set the bar for the next.
+void Sampler::keep_top_k(size_t limit, double highest) {
+    const double close = 1e-9 * static_cast<double>(params_.temperature);
+    double least = std::numeric_limits<double>::lowest();
+    const auto cut = [&] {
+        const auto rank = candidates_.begin() + static_cast<ptrdiff_t>(limit - 1);
+        std::nth_element(candidates_.begin(), rank, candidates_.end(), more_probable);
+        // Where weights are subnormal or 0, far apart scores can share one.
+        if (exponent(rank->weight, highest) > kNormal) least = rank->weight - close;
+        std::erase_if(candidates_, [&](const Candidate& c) { return c.weight < least; });
+    };
+    candidates_.clear();
+    size_t enough = std::max<size_t>(2 * limit, 1024);
+    for (size_t i = 0; i < scores_.size(); ++i) {
+        if (!(scores_[i] >= least)) continue;
+        candidates_.push_back({scores_[i], static_cast<int32_t>(i)});
+        if (candidates_.size() < enough) continue;
+        cut();
+        enough = std::max<size_t>(2 * candidates_.size(), 1024);
+    }
+    cut();
+    for (size_t i = 0; i < candidates_.size(); ++i) {
+        scores_[i] = exponent(candidates_[i].weight, highest);
+    }
+    portable_exp(std::span(scores_).first(candidates_.size()));
+    for (size_t i = 0; i < candidates_.size(); ++i) candidates_[i].weight = scores_[i];
+
+    const auto end = candidates_.begin() + static_cast<ptrdiff_t>(limit);
+    std::nth_element(candidates_.begin(), end - 1, candidates_.end(), more_probable);
+    std::sort(candidates_.begin(), end, more_probable);
+    candidates_.erase(end, candidates_.end());
     double mass = 0;
-    if (limit < all) {
-        for (size_t rank = 0; rank < limit; ++rank) {
-            pop();
-            mass += best(rank);
-        }
-    } else {
-        for (const Candidate& c : candidates_) mass += c.weight;
-    }
+    for (const Candidate& c : candidates_) mass += c.weight;
+    keep_first(mass);
+}
+
+// The set that reaches top_p is among the more probable tokens: a bar is lowered until those above it have more. It need
+// not go below the mean of half of what may be missing.
+void Sampler::keep_top_p() {
+    double mass = 0;
+    for (const double weight : scores_) mass += weight;
+    const auto top_p = static_cast<double>(params_.top_p);
+    const double lowest = 0.5 * (1 - top_p) * mass / static_cast<double>(scores_.size());
+    double least = 0.125;
+    while (least > lowest && sum_from(scores_, least) < (top_p + 1e-9) * mass) least *= 0.125;
+    collect(std::max(least, lowest));
+    std::sort(candidates_.begin(), candidates_.end(), more_probable);
+    keep_first(mass);
+}
+
+// Of sorted candidates: the first that reach top_p of `mass`, of these what reaches min_p (the highest weight is 1).
+// They are drawn from in the opposite order.
+void Sampler::keep_first(double mass) {
+    const auto top_p = static_cast<double>(params_.top_p);
+    const auto min_p = static_cast<double>(params_.min_p);
     size_t kept = 0;
-    for (double reached = 0; kept < limit && (kept == 0 || top_p >= 1 || reached < top_p * mass);) {
-        if (limit == all) pop();
-        reached += best(kept++);
+    for (double reached = 0;
+         kept < candidates_.size() && (kept == 0 || top_p >= 1 || reached < top_p * mass);) {
+        reached += candidates_[kept++].weight;
     }
-    while (kept > 1 && best(kept - 1) < min_p) --kept;
-    candidates_.erase(candidates_.begin(), candidates_.end() - static_cast<ptrdiff_t>(kept));
+    while (kept > 1 && candidates_[kept - 1].weight < min_p) --kept;
+    candidates_.erase(candidates_.begin() + static_cast<ptrdiff_t>(kept), candidates_.end());
+    std::reverse(candidates_.begin(), candidates_.end());
 }
 
 TokenId Sampler::draw() {
@@ -167,6 +332,26 @@ TokenId Sampler::draw() {
         std::max_element(candidates_.begin(), candidates_.end(),
                          [](const Candidate& a, const Candidate& b) { return a.weight < b.weight; })
             ->token};
+}
+
+// draw() from the weights of all tokens. The sum is kept at every block, so that only one block is added up again.
+TokenId Sampler::draw_of_all() {
+    double mass = 0;
+    reached_.clear();
+    for (size_t i = 0; i < scores_.size(); ++i) {
+        if (i % kBlock == 0) reached_.push_back(mass);
+        mass += scores_[i];
+    }
+    const double point = random_.unit() * mass;
+    // The first block is at 0 and never beyond the point.
+    const auto after = std::upper_bound(reached_.begin(), reached_.end(), point);
+    const auto block = static_cast<size_t>(after - reached_.begin()) - 1;
+    double reached = reached_[block];
+    for (size_t i = block * kBlock; i < scores_.size(); ++i) {
+        reached += scores_[i];
+        if (reached > point) return {static_cast<int32_t>(i)};
+    }
+    return first_of(largest(scores_));  // as in draw()
 }
 
 void Sampler::count(TokenId token) {

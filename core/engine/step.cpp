@@ -34,7 +34,7 @@ Result<std::unique_ptr<Step>> Step::create(const Checkpoint& checkpoint, Ops& op
                                            ExpertCache& cache, const StepLimits& limits) {
     std::unique_ptr<Step> step(new Step(checkpoint, ops, cache, limits));
     step->memory_ =
-        TRY(PageBuffer::create(scratch_bytes(checkpoint.config(), limits), HugePages::kNo));
+        TRY(PageBuffer::create(scratch_bytes(checkpoint.config(), limits), HugePages::kIfGranted));
     Arena arena(step->memory_.bytes());
     step->scratch_ = StepScratch::take(arena, checkpoint.config(), limits);
     return step;
@@ -51,6 +51,7 @@ Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first
     const Chunk chunk = chunk_of(tokens, first);
     const ModelWeights& weights = checkpoint_.weights();
     rows_ = chunk.rows();
+    begin_part(observer_, StepPart::kEnds);
     ops_.embed(weights.embed, tokens, streams());
     hint_hash_layers(tokens);
     for (int32_t i = 0; i < checkpoint_.config().layer_count(); ++i) {
@@ -59,6 +60,7 @@ Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first
                       streams()));
         keep_main_hidden(layer, streams());
     }
+    begin_part(observer_, StepPart::kEnds);
     switch (wanted) {
         case LogitsWanted::kNone: break;
         case LogitsWanted::kLast:

@@ -168,6 +168,10 @@ Result<Checkpoint> Checkpoint::open(const Path& directory) {
 
 const ModelConfig& Checkpoint::config() const { return parts_->config; }
 const ModelWeights& Checkpoint::weights() const { return parts_->weights; }
+ModelWeights& Checkpoint::weights() { return parts_->weights; }
+void Checkpoint::give_back(std::span<const std::byte> mapped) const {
+    DenseTensors::give_back(mapped);
+}
 const ExpertSource& Checkpoint::experts() const { return parts_->experts; }
 uint64_t Checkpoint::dense_bytes() const { return parts_->dense_bytes; }
 const std::vector<std::string>& Checkpoint::unknown() const { return parts_->unknown; }

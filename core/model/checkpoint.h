@@ -2,7 +2,9 @@
 // An official checkpoint directory, opened: config, every tensor checked, dense tensors mapped,
 // experts located.
 
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,10 @@ public:
     // names (also DSpark stages), and dspark is empty when the index has no such drafter.
     [[nodiscard]] const ModelConfig& config() const;
     [[nodiscard]] const ModelWeights& weights() const;  // valid as long as this object
+    // To point weights at copies of their bytes, which must outlive this object.
+    [[nodiscard]] ModelWeights& weights();
+    // Mapped bytes that are not needed now: their memory is free, they are read again if somebody wants them.
+    void give_back(std::span<const std::byte> mapped) const;
     [[nodiscard]] const ExpertSource& experts() const;
     // Tensors nobody expects, as the files spell them, sorted; also those that the index leaves
     // out.

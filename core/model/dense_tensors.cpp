@@ -67,6 +67,13 @@ std::span<const std::byte> DenseTensors::bytes(const TensorEntry& tensor) const 
     return file.subspan(tensor.offset, tensor.bytes);
 }
 
+void DenseTensors::give_back(std::span<const std::byte> mapped) {
+    const auto start = reinterpret_cast<uintptr_t>(mapped.data());
+    const uintptr_t first = round_up(start, kPageBytes);
+    const uintptr_t last = round_down(start + mapped.size(), kPageBytes);
+    if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
 const std::byte* DenseTensors::aligned(const TensorEntry& tensor, size_t alignment) {
     const std::span<const std::byte> stored = bytes(tensor);
     if (reinterpret_cast<uintptr_t>(stored.data()) % alignment == 0) return stored.data();

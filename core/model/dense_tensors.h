@@ -31,6 +31,9 @@ public:
         return {reinterpret_cast<const T*>(data), static_cast<size_t>(tensor.shape.count())};
     }
 
+    // Takes the pages that lie wholly inside `mapped` out of memory. A hint; the bytes stay readable.
+    static void give_back(std::span<const std::byte> mapped);
+
 private:
     [[nodiscard]] const std::byte* aligned(const TensorEntry& tensor, size_t alignment);
 

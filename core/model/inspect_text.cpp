@@ -84,7 +84,8 @@ void table(std::string& out, const Inspection& i) {
         out +=
             cat("  ", left(name, 20), right(tensors, 9), right(bytes, 19), right(token, 18), "\n");
     };
-    const auto entry = [&line](std::string_view name, const ClassBytes& sum, std::string token) {
+    const auto entry = [&line](std::string_view name, const ClassBytes& sum,
+                               std::string_view token) {
         line(name, grouped(static_cast<uint64_t>(sum.tensors)), grouped(sum.bytes), token);
     };
     line("", "tensors", "bytes", "a token reads");

@@ -83,7 +83,7 @@ struct ShardTable::Index {
 };
 
 Result<ShardTable::Index> ShardTable::read_index(const Path& path) {
-    const auto broken = [&path](std::string problem) {
+    const auto broken = [&path](std::string_view problem) {
         return Error{ErrorCode::kCorrupt, cat(path.string(), " ", problem, "; download it again")};
     };
     const std::string text = TRY(read_text_file(path, kIndexBytesMax));

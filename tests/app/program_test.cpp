@@ -51,7 +51,8 @@ void check_refused(const Done& done, std::string_view part) {
 
 TEST_CASE("version, help and what is no verb") {
     CHECK(run("--version").status == 0);
-    for (const char* verb : {"", "chat", "run", "inspect", "tokens", "prompt", "logits"}) {
+    for (const char* verb :
+         {"", "chat", "run", "inspect", "tokens", "prompt", "logits", "bench", "eval"}) {
         const Done help = run(cat(verb, " --help"));
         CHECK(help.status == 0);
         CHECK(says(help.out, "millrace"));
@@ -112,6 +113,50 @@ TEST_CASE("run answers greedily as the transcript does, whatever the budget") {
     CHECK(first_line(lines.out).is_object());
     check_refused(run("run --ram-budget 4K hello"), "--ram-budget");
     check_refused(run("run --model /nonexistent hello"), "/nonexistent");
+}
+
+TEST_CASE("an answer that the context cuts off says so") {
+    const std::string question = "--context 24 'What is a hash layer?'";
+    const Done text = run(cat("run ", question));
+    CHECK(text.out.size() > 10);
+    check_refused(text, "the context of 24 tokens is full");
+    const Done json = run(cat("run --json ", question));
+    CHECK(json.status == 0);
+    CHECK(says(json.out, "\"reason\":\"context\""));
+}
+
+TEST_CASE(
+    "run with any arithmetic and any threads; what makes no sense is refused with what would") {
+    for (const char* flags : {"--ops reference", "--isa scalar", "--isa scalar --threads 1",
+                              "--threads 3", "--activations int8"}) {
+        const Done done = run(cat("run --temperature 0 ", flags, " 'What is a hash layer?'"));
+        CHECK_MESSAGE(done.status == 0, done.err);
+        CHECK_MESSAGE(says(done.out, "experts are chosen by a table from the token id"), flags);
+    }
+    // One CPU: as many threads as it can run.
+    CHECK(std::system(cat("taskset -c 0 '", MILLRACE_BINARY, "' run hello >/dev/null").c_str()) ==
+          0);
+    check_refused(run("run --threads 0 hello"), "1 to 1024");
+    check_refused(run("run --threads -2 hello"), "1 to 1024");
+    check_refused(run("run --threads many hello"), "1 to 1024");
+    check_refused(run("run --isa avx9 hello"), "scalar, avx2, avx512, avx512bf16");
+    check_refused(run("run --ops abacus hello"), "abacus");
+    check_refused(run("run --activations fp7 hello"), "fp7");
+    check_refused(run("run --ops reference --isa scalar hello"), "--ops cpu");
+}
+
+TEST_CASE("run --json says what memory was planned and what the process takes") {
+    const Done done = run("run --json --temperature 0 --max-tokens 2 hello");
+    REQUIRE(done.status == 0);
+    const size_t last = done.out.rfind('\n', done.out.size() - 2);
+    const Json line = first_line(done.out.substr(last + 1));
+    const Json* memory = line.find("stats")->find("memory");
+    REQUIRE(memory != nullptr);
+    const auto bytes = [&](const char* name) { return *memory->find(name)->as_int(); };
+    CHECK(bytes("plan_bytes") > 12'000'000);
+    CHECK(bytes("resident_bytes") > 5'000'000);
+    CHECK(bytes("resident_bytes") == bytes("own_bytes") + bytes("mapped_bytes"));
+    CHECK(bytes("huge_bytes") <= bytes("own_bytes"));
 }
 
 TEST_CASE("logits writes every position, or nothing") {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "tests/kernels/cpu_fixture.h"
 #include "tests/support/tiny_model.h"
 
 namespace {
@@ -33,18 +34,20 @@ void operator delete[](void* at, size_t) noexcept { std::free(at); }
 
 namespace millrace {
 
-TEST_CASE("a step allocates nothing, on any thread, also when experts stream") {
-    RuntimeOptions options = test::tiny_options();
+namespace {
+
+// A prompt of half the tokens in one chunk, then the others one by one, twice: the second time counts.
+void check_steps(RuntimeOptions options, size_t count) {
     options.ram_budget_bytes = 512 * 1024;
     const auto runtime = test::open_runtime(test::demo_checkpoint(), options);
     CHECK(runtime->plan().expert_slots < runtime->plan().experts_total);
     Session session = test::new_session(*runtime);
     std::vector<TokenId> tokens;
-    for (int32_t i = 0; i < 400; ++i) tokens.push_back({(i * 37) % 4000});
+    for (int32_t i = 0; i < static_cast<int32_t>(count); ++i) tokens.push_back({(i * 37) % 4000});
     std::vector<float> logits(static_cast<size_t>(runtime->config().vocabulary));
     const MatrixView<float> row(logits.data(), 1, runtime->config().vocabulary);
-    const auto decode = [&](size_t first, size_t count) {
-        for (size_t i = first; i < first + count; ++i) {
+    const auto decode = [&](size_t first, size_t rest) {
+        for (size_t i = first; i < first + rest; ++i) {
             REQUIRE(
                 runtime->forward(session, std::span(tokens).subspan(i, 1), LogitsWanted::kLast, row)
                     .ok());
@@ -52,15 +55,36 @@ TEST_CASE("a step allocates nothing, on any thread, also when experts stream") {
     };
     const auto run = [&] {
         REQUIRE(
-            runtime->forward(session, std::span(tokens).first(200), LogitsWanted::kLast, row).ok());
-        decode(200, 200);
+            runtime->forward(session, std::span(tokens).first(count / 2), LogitsWanted::kLast, row)
+                .ok());
+        decode(count / 2, count - count / 2);
     };
     run();
     session.reset();
+    allocations = 0;
     counting = true;
     run();
     counting = false;
     CHECK(allocations.load() == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a step allocates nothing, on any thread, also when experts stream") {
+    check_steps(test::tiny_options(), 400);
+}
+
+TEST_CASE("neither does a step of the cpu ops, with any instruction set and either arithmetic") {
+    RuntimeOptions options = test::tiny_options();
+    options.ops = "cpu";
+    for (const Isa isa : available_isas()) {
+        const std::string name(isa_name(isa));
+        CAPTURE(name);
+        options.cpu.isa = isa;
+        check_steps(options, 150);
+    }
+    options.cpu.activations = Activations::kInt8;
+    check_steps(options, 150);
 }
 
 TEST_CASE("the counter counts") {

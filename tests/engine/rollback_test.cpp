@@ -24,7 +24,7 @@ struct Rollback {
     explicit Rollback(int32_t rollback_tokens) {
         const Json config = test::small_config();
         test::write_checkpoint(directory.path(), config, test::synthetic_tensors(config), 1);
-        RuntimeOptions options;
+        RuntimeOptions options = test::tiny_options();
         options.threads = 1;
         options.context_max = kTokens + rollback_tokens;
         options.prefill_chunk = 256;

@@ -26,6 +26,61 @@ Sampler sampler(const SamplingParams& params, const std::vector<float>& logits,
     return {params, vocabulary, prompt};
 }
 
+// The rule as request.h states it: weigh all, sort all, cut, draw from the worst kept to the best (from all in order of
+// ids where nothing cuts).
+std::vector<int32_t> plain_draws(const SamplingParams& params, const std::vector<float>& logits,
+                                 int count) {
+    struct Token {
+        double weight;
+        int32_t id;
+    };
+    const double highest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
+    const auto limit = static_cast<size_t>(params.top_k > 0 ? params.top_k : 1 << 30);
+    std::vector<Token> tokens;
+    double mass = 0;
+    for (size_t i = 0; i < logits.size(); ++i) {
+        if (std::isinf(logits[i])) continue;
+        const double x =
+            (static_cast<double>(logits[i]) - highest) / static_cast<double>(params.temperature);
+        tokens.push_back({portable_exp(x), static_cast<int32_t>(i)});
+        mass += tokens.back().weight;
+    }
+    const bool cut = limit < tokens.size();
+    if (cut || params.top_p < 1) {
+        std::sort(tokens.begin(), tokens.end(), [](const Token& a, const Token& b) {
+            return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
+        });
+        if (cut) {
+            tokens.resize(limit);
+            mass = 0;
+            for (const Token& token : tokens) mass += token.weight;
+        }
+        double reached = 0;
+        size_t kept = 0;
+        const double enough = static_cast<double>(params.top_p) * mass;
+        while (kept < tokens.size() && (kept == 0 || params.top_p >= 1 || reached < enough)) {
+            reached += tokens[kept++].weight;
+        }
+        tokens.resize(kept);
+        std::reverse(tokens.begin(), tokens.end());
+    }
+    std::erase_if(tokens, [&](const Token& token) {
+        return token.weight < static_cast<double>(params.min_p);
+    });
+    mass = 0;
+    for (const Token& token : tokens) mass += token.weight;
+    Random random(params.seed);
+    std::vector<int32_t> out;
+    for (int i = 0; i < count; ++i) {
+        const double point = random.unit() * mass;
+        double reached = 0;
+        size_t at = 0;
+        while ((reached += tokens[at].weight) <= point) ++at;
+        out.push_back(tokens[at].id);
+    }
+    return out;
+}
+
 // What 2000 draws can give.
 std::set<int32_t> support(const SamplingParams& params, const std::vector<float>& logits) {
     Sampler s = sampler(params, logits);
@@ -61,6 +116,60 @@ TEST_CASE("portable_exp is within 2 units in the last place of the library's") {
     CHECK(portable_exp(-std::numeric_limits<double>::infinity()) == 0);
     CHECK(portable_exp(-745.1) > 0);
     CHECK(portable_exp(-745.1) < 1e-300);
+}
+
+TEST_CASE("portable_exp of many numbers has the bits of one at a time") {
+    Random random(8);
+    for (const double range : {1.0, 40.0, 690.0, 800.0}) {
+        std::vector<double> x(20003);
+        for (size_t i = 0; i < x.size(); ++i) {
+            // Every third on or beside a multiple of ln 2 / 2, where the nearest power of two changes.
+            const double half = std::floor(random.unit() * range * 2.9) * 0x1.62e42fefa39efp-2;
+            x[i] =
+                i % 3 == 0 ? -half * (1 + (random.unit() - 0.5) * 0x1p-51) : -random.unit() * range;
+        }
+        x[5] = -std::numeric_limits<double>::infinity();
+        x[6] = 0;
+        std::vector<double> many = x;
+        portable_exp(many);
+        int different = 0;
+        for (size_t i = 0; i < x.size(); ++i) different += many[i] != portable_exp(x[i]);
+        CHECK(different == 0);
+    }
+}
+
+TEST_CASE("draws are those of sorting everything") {
+    Random random(3);
+    for (const int vocabulary : {1, 7, 300, 5003}) {
+        // Bell-shaped; the same with few distinct values; one far above the rest; tokens that cannot be chosen.
+        for (const int kind : {0, 1, 2, 3}) {
+            std::vector<float> logits;
+            for (int i = 0; i < vocabulary; ++i) {
+                double x = 0;
+                for (int j = 0; j < 6; ++j) x += random.unit() - 0.5;
+                logits.push_back(static_cast<float>(kind == 1 ? std::round(x * 2) : x * 4));
+                if (kind == 3 && i % 3 == 1) logits.back() = kMinusInfinity;
+            }
+            if (kind == 2) logits.back() = 30;
+            for (const float temperature : {1.0F, 0.6F, 4.0F, 0.004F}) {
+                for (const int32_t top_k : {0, 1, 20, 200, 4000}) {
+                    for (const float top_p : {1.0F, 0.95F, 0.5F, 0.0F, 0.9999999F}) {
+                        const SamplingParams params{.temperature = temperature,
+                                                    .top_k = top_k,
+                                                    .top_p = top_p,
+                                                    .min_p = random.below(4) == 0 ? 0.02F : 0,
+                                                    .seed = random.next()};
+                        CAPTURE(vocabulary);
+                        CAPTURE(kind);
+                        CAPTURE(temperature);
+                        CAPTURE(top_k);
+                        CAPTURE(top_p);
+                        CHECK(draws(params, logits, 5) == plain_draws(params, logits, 5));
+                    }
+                }
+            }
+        }
+    }
 }
 
 TEST_CASE("temperature 0 takes the highest logit, the lower id on a tie") {

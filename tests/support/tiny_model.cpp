@@ -37,6 +37,8 @@ Path tiny_checkpoint(const std::string& name) {
 RuntimeOptions tiny_options() {
     RuntimeOptions options;
     options.threads = 2;
+    options.ops = "reference";       // what golden data can be compared with
+    options.pinning = Pinning::kNo;  // a test may hold several runtimes
     options.context_max = 1024;
     options.prefill_chunk = 512;
     return options;

@@ -16,7 +16,8 @@ namespace millrace::test {
 
 [[nodiscard]] inline Path demo_checkpoint() { return Path(MILLRACE_SOURCE_DIR) / "assets/demo"; }
 
-// Options that suit tiny models: a context of 1024, chunks of 512, two threads.
+// Options that suit tiny models: a context of 1024, chunks of 512, two threads; the
+// reference arithmetic.
 [[nodiscard]] RuntimeOptions tiny_options();
 
 // Opens or fails the test with the error's sentence.

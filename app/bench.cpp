@@ -1,0 +1,73 @@
+#include "app/bench.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "app/bench_model.h"
+#include "app/verbs.h"
+#include "core/base/machine.h"
+#include "core/base/strings.h"
+
+namespace millrace {
+namespace {
+
+uint64_t memory_bytes() {
+    const long pages = ::sysconf(_SC_PHYS_PAGES);
+    const long page_bytes = ::sysconf(_SC_PAGESIZE);
+    if (pages <= 0 || page_bytes <= 0) return 0;
+    return static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes);
+}
+
+// Files of `directory` that may be read for drive.read: the largest kind of data there is, sorted.
+Result<std::vector<Path>> shards_of(const Path& directory) {
+    std::vector<Path> files;
+    std::error_code failed;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
+        if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+    }
+    if (failed) return io_error("listing", directory, failed.value());
+    std::ranges::sort(files);
+    return files;
+}
+
+Status run_bench(const BenchOptions& options, BenchReport& report) {
+    SystemClock clock;
+    const int threads =
+        options.model.runtime.threads > 0 ? options.model.runtime.threads : usable_threads();
+    const BenchSetting setting{
+        .timing = {.clock = clock,
+                   .repeat = options.repeat,
+                   .least_ns = options.tiny ? 0 : BenchTiming{clock}.least_ns},
+        .sizes = options.tiny ? BenchSizes::tiny() : BenchSizes::full(memory_bytes()),
+        .isa = options.model.runtime.cpu.isa,
+        .threads = threads};
+    if (options.what == "ops") return bench_ops(setting, report);
+    if (options.what == "model") {
+        return bench_model(
+            setting,
+            {.model = options.model, .contexts = options.contexts, .prefill = options.prefill},
+            report);
+    }
+    std::vector<Path> files;
+    if (!options.file.empty()) {
+        files.emplace_back(options.file);
+    } else {
+        files = TRY(shards_of(options.model.directory));
+    }
+    return bench_machine(setting, files, report);
+}
+
+}  // namespace
+
+int bench_verb(const BenchOptions& options, Terminal& terminal) {
+    BenchReport report(&terminal, options.json ? BenchFormat::kJson : BenchFormat::kTable,
+                       options.only);
+    Status status = run_bench(options, report);
+    const Status written = terminal.flush();
+    if (status.ok()) status = written;
+    if (!status.ok()) terminal.error(status.error().message);
+    return status.ok() ? 0 : kExitFailed;
+}
+
+}  // namespace millrace

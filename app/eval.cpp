@@ -1,0 +1,207 @@
+#include <algorithm>
+#include <limits>
+
+#include "app/composition.h"
+#include "app/eval_texts.h"
+#include "app/verbs.h"
+#include "core/base/clock.h"
+#include "core/base/strings.h"
+#include "core/engine/logit_distance.h"
+
+namespace millrace {
+namespace {
+
+// Two runtimes on one checkpoint, side by side. Logits live for one chunk.
+class Pair {
+public:
+    static Result<std::unique_ptr<Pair>> open(ModelOptions options) {
+        // Two sets of threads that take turns: the system finds free CPUs for whichever works.
+        options.runtime.pinning = Pinning::kNo;
+        ModelOptions reference = options;
+        reference.runtime.ops = "reference";
+        std::unique_ptr<Pair> pair(
+            new Pair(TRY(open_runtime(reference)), TRY(open_runtime(options))));
+        pair->reference_session_.emplace(TRY(pair->reference_->new_session()));
+        pair->session_.emplace(TRY(pair->runtime_->new_session()));
+        return pair;
+    }
+
+    [[nodiscard]] const Runtime& runtime() const { return *runtime_; }
+
+    // Every token of `text`, which fits the context, from those before it. Calls progress(tokens) after each chunk.
+    template <class Progress>
+    [[nodiscard]] Status score(std::span<const TokenId> text, LogitDistance& distance,
+                               const Progress& progress) {
+        reference_session_->reset();
+        session_->reset();
+        const int64_t vocabulary = runtime_->config().vocabulary;
+        const auto chunk_max = static_cast<size_t>(runtime_->options().prefill_chunk);
+        for (size_t done = 0; done < text.size();) {
+            const auto chunk = text.subspan(done, std::min(chunk_max, text.size() - done));
+            const auto n = static_cast<int64_t>(chunk.size());
+            const MatrixView<float> should(reference_logits_.data(), n, vocabulary);
+            const MatrixView<float> is(logits_.data(), n, vocabulary);
+            TRY(reference_->forward(*reference_session_, chunk, LogitsWanted::kAll, should));
+            TRY(runtime_->forward(*session_, chunk, LogitsWanted::kAll, is));
+            for (int64_t r = 0; r < n; ++r) {
+                const size_t next = done + static_cast<size_t>(r) + 1;
+                if (next < text.size()) distance.add(should.row(r), is.row(r), text[next]);
+            }
+            done += chunk.size();
+            progress(n);
+        }
+        return {};
+    }
+
+private:
+    Pair(std::unique_ptr<Runtime> reference, std::unique_ptr<Runtime> runtime)
+        : reference_(std::move(reference)), runtime_(std::move(runtime)) {
+        const auto values = static_cast<size_t>(runtime_->options().prefill_chunk) *
+                            static_cast<size_t>(runtime_->config().vocabulary);
+        reference_logits_.resize(values);
+        logits_.resize(values);
+    }
+
+    std::unique_ptr<Runtime> reference_, runtime_;
+    std::optional<Session> reference_session_, session_;
+    std::vector<float> reference_logits_, logits_;
+};
+
+// What is compared with the reference: "cpu, avx512bf16, fp8".
+std::string arithmetic_name(const RuntimeOptions& options) {
+    if (options.ops != "cpu") return options.ops;
+    return cat(options.ops, ", ", isa_name(options.cpu.isa), ", ",
+               options.cpu.activations == Activations::kInt8 ? "int8" : "fp8");
+}
+
+// A table for people, or a line of JSON for each row.
+class Report {
+public:
+    Report(bool json, std::string arithmetic, Terminal& terminal)
+        : json_(json), arithmetic_(std::move(arithmetic)), terminal_(terminal) {}
+
+    void begin() {
+        if (json_) return;
+        terminal_.text(cat(arithmetic_, " against the reference\n\n", cell("", 24), cell("texts"),
+                           cell("tokens"), cell("perplexity", 12), cell("reference", 12),
+                           cell("ln ratio", 12), cell("mean KL", 12), cell("top-1", 10),
+                           cell("max |dlogit|", 14), "\n"));
+    }
+    void row(std::string_view name, int64_t texts, const LogitDistance& d) {
+        if (json_) return line(name, texts, d);
+        std::string first(name);
+        first.resize(std::max<size_t>(first.size() + 1, 24), ' ');
+        terminal_.text(
+            cat(first, cell(cat(texts)), cell(cat(d.rows())), cell(fixed(d.perplexity(), 4), 12),
+                cell(fixed(d.reference_perplexity(), 4), 12), cell(fixed(d.log_ratio(), 6), 12),
+                cell(fixed(d.mean_divergence(), 6), 12),
+                cell(cat(fixed(100 * d.top1_equal(), 2), " %"), 10),
+                cell(fixed(d.largest_difference(), 3), 14), "\n"));
+    }
+
+private:
+    void line(std::string_view name, int64_t texts, const LogitDistance& d) {
+        Json out;
+        out.set("class", name);
+        out.set("arithmetic", arithmetic_);
+        out.set("texts", texts);
+        out.set("tokens", d.rows());
+        out.set("perplexity", d.perplexity());
+        out.set("reference_perplexity", d.reference_perplexity());
+        out.set("log_ratio", d.log_ratio());
+        out.set("mean_divergence", d.mean_divergence());
+        out.set("top1_equal", d.top1_equal());
+        out.set("largest_difference", d.largest_difference());
+        out.set("mean_difference", d.mean_difference());
+        out.set("reference_deviation", d.reference_deviation());
+        terminal_.text(cat(out.dump(), "\n"));
+    }
+    static std::string cell(std::string text, size_t columns = 8) {
+        text.insert(0, columns > text.size() ? columns - text.size() : 0, ' ');
+        return text;
+    }
+
+    bool json_;
+    std::string arithmetic_;
+    Terminal& terminal_;
+};
+
+Result<std::vector<EvalClass>> read_classes(const EvalOptions& options) {
+    const Conversation conversation =
+        TRY(open_conversation(options.model.directory, options.model.effort_table));
+    const std::vector<Path> files =
+        options.files.empty() ? TRY(find_eval_files(options.model.directory / "eval"))
+                                        : options.files;
+                                        std::vector<EvalClass> out;
+                                        for (const Path& file : files) {
+                                            out.push_back(TRY(read_eval_class(
+                                                file, conversation,
+                                                options.texts.value_or(
+                                                    std::numeric_limits<int64_t>::max()))));
+                                        }
+                                        return out;
+}
+
+// Memory for what these texts need, and for two.
+ModelOptions options_for(const EvalOptions& options, const std::vector<EvalClass>& classes) {
+    ModelOptions model = options.model;
+    int64_t longest = 2;
+    for (const EvalClass& c : classes) longest = std::max(longest, c.longest());
+    model.runtime.context_max = std::min(model.runtime.context_max, longest);
+    model.runtime.prefill_chunk = static_cast<int32_t>(
+        std::min<int64_t>(model.runtime.prefill_chunk, model.runtime.context_max));
+    // The demo model has nothing to show here, so its experts need not stream.
+    const bool stream = !model.demo || model.ram_budget_bytes.has_value();
+    model.ram_budget_bytes =
+        stream ? expert_budget_bytes(model) / 2 : std::numeric_limits<uint64_t>::max();
+    return model;
+}
+
+Status evaluate(const EvalOptions& options, Terminal& terminal) {
+    if (options.model.runtime.context_max < 2) {
+        return Error{ErrorCode::kInvalid,
+                     "--context is 1, and a text has a token to predict from 2 on"};
+    }
+    const std::vector<EvalClass> classes = TRY(read_classes(options));
+    const std::unique_ptr<Pair> pair = TRY(Pair::open(options_for(options, classes)));
+    const Runtime& runtime = pair->runtime();
+    Report report(options.json, arithmetic_name(runtime.options()), terminal);
+    report.begin();
+    SystemClock clock;
+    const int64_t begin = clock.now_ns();
+    int64_t total = 0;
+    for (const EvalClass& c : classes) total += c.tokens();
+    int64_t done = 0;
+    const auto progress = [&](int64_t tokens) {
+        done += tokens;
+        constexpr int64_t kSecond = 1'000'000'000;
+        if (clock.now_ns() - begin > kSecond)
+            terminal.progress(cat(done, " of ", total, " tokens"));
+    };
+    LogitDistance all;
+    int64_t texts = 0;
+    for (const EvalClass& c : classes) {
+        LogitDistance distance;
+        for (const auto& text : c.texts) {
+            for (const auto& part : cut_to_context(text, runtime.options().context_max))
+                TRY(pair->score(part, distance, progress));
+        }
+        report.row(c.name, static_cast<int64_t>(c.texts.size()), distance);
+        TRY(terminal.flush());
+        all += distance;
+        texts += static_cast<int64_t>(c.texts.size());
+    }
+    if (classes.size() > 1) report.row("all", texts, all);
+    return terminal.flush();
+}
+
+}  // namespace
+
+int eval_verb(const EvalOptions& options, Terminal& terminal) {
+    const Status status = evaluate(options, terminal);
+    terminal.clear_progress();
+    if (!status.ok()) terminal.error(status.error().message);
+    return status.ok() ? 0 : kExitFailed;
+}
+
+}  // namespace millrace

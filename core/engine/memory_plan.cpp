@@ -1,0 +1,65 @@
+#include "core/engine/memory_plan.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/base/strings.h"
+
+namespace millrace {
+namespace {
+
+// The program itself, its tokenizer, and what the operations keep beside the activations.
+constexpr uint64_t kProgramBytes = uint64_t{32} << 20;
+
+// As --ram-budget takes it, not rounded up.
+std::string budget_text(uint64_t bytes) {
+    constexpr uint64_t kKibi = 1024, kMebi = kKibi * 1024;
+    return bytes >= 16 * kMebi ? cat(bytes / kMebi, "M") : cat(bytes / kKibi, "K");
+}
+
+std::string row(std::string_view what, uint64_t bytes, std::string_view how) {
+    std::string name(what);
+    name.resize(18, ' ');
+    std::string size = human_bytes(bytes);
+    size.insert(0, size.size() < 12 ? 12 - size.size() : 0, ' ');
+    return cat(name, size, how.empty() ? "" : "  ", how, "\n");
+}
+
+}  // namespace
+
+std::string MemoryPlan::text() const {
+    return row("dense weights", dense_bytes, "mapped from the checkpoint") +
+           row("expert slots", expert_bytes,
+               cat(expert_slots, " slots for ", experts_total, " experts")) +
+           row("KV state", kv_bytes, "one session at its longest; taken as it fills") +
+           row("activations", scratch_bytes, "one chunk") +
+           row("plan", total_bytes(), "all of this, once all of it was used");
+}
+
+int32_t slots_in(uint64_t budget_bytes, uint64_t slot_bytes, int32_t experts_total) {
+    return static_cast<int32_t>(
+        std::min(budget_bytes / slot_bytes, static_cast<uint64_t>(experts_total)));
+}
+
+Status check_limit(const MemoryPlan& plan, int32_t slots_min, std::optional<uint64_t> limit_bytes) {
+    if (!limit_bytes || plan.total_bytes() + kProgramBytes <= *limit_bytes) return {};
+    const std::string seen =
+        cat("the plan takes ", human_bytes(plan.total_bytes()), " of memory (dense weights ",
+            human_bytes(plan.dense_bytes), ", experts ", human_bytes(plan.expert_bytes),
+            ", KV state ", human_bytes(plan.kv_bytes), ", activations ",
+            human_bytes(plan.scratch_bytes), ") and the program ", human_bytes(kProgramBytes),
+            ", but the control group of this process allows ", human_bytes(*limit_bytes));
+    const uint64_t others = plan.total_bytes() - plan.expert_bytes + kProgramBytes;
+    const uint64_t slot_bytes =
+        plan.expert_slots > 0 ? plan.expert_bytes / static_cast<uint64_t>(plan.expert_slots) : 0;
+    const uint64_t least = slot_bytes * static_cast<uint64_t>(slots_min);
+    if (slot_bytes > 0 && others + least <= *limit_bytes) {
+        return Error{ErrorCode::kCapacity, cat(seen, "; use --ram-budget ",
+                                               budget_text(*limit_bytes - others), " or less")};
+    }
+    return Error{ErrorCode::kCapacity,
+                 cat(seen, "; raise that limit to ", human_bytes(others + least),
+                     " or more, or lower --context or --prefill-chunk")};
+}
+
+}  // namespace millrace

@@ -1,0 +1,35 @@
+#pragma once
+// What memory goes where, decided before anything is allocated. It counts everything at its longest: all dense weights read,
+// all slots filled, one session at its whole context, a full chunk. What is reserved is given to the process when it is
+// first touched, so the process is as large as this once it has seen all of that, and smaller before.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/base/result.h"
+
+namespace millrace {
+
+struct MemoryPlan {
+    uint64_t dense_bytes = 0;   // mapped weights
+    uint64_t expert_bytes = 0;  // slots
+    int32_t expert_slots = 0, experts_total = 0;
+    uint64_t kv_bytes = 0;       // one session at its whole context
+    uint64_t scratch_bytes = 0;  // activations of a chunk
+
+    [[nodiscard]] uint64_t total_bytes() const {
+        return dense_bytes + expert_bytes + kv_bytes + scratch_bytes;
+    }
+    [[nodiscard]] std::string text() const;  // a table for people
+};
+
+// Slots of `slot_bytes` out of a budget: never more than there are experts.
+[[nodiscard]] int32_t slots_in(uint64_t budget_bytes, uint64_t slot_bytes, int32_t experts_total);
+
+// Whether the plan and the program around it fit what the process's control group allows. If not: a sentence with the plan,
+// the limit and what would fit. `slots_min`: with fewer the model does not run.
+[[nodiscard]] Status check_limit(const MemoryPlan& plan, int32_t slots_min,
+                                 std::optional<uint64_t> limit_bytes);
+
+}  // namespace millrace

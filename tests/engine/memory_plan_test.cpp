@@ -1,0 +1,58 @@
+#include "core/engine/memory_plan.h"
+
+#include <doctest/doctest.h>
+
+namespace millrace {
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+MemoryPlan some_plan() {
+    return {.dense_bytes = 1000 * kMiB,
+            .expert_bytes = 4000 * kMiB,
+            .expert_slots = 400,
+            .experts_total = 1000,
+            .kv_bytes = 100 * kMiB,
+            .scratch_bytes = 50 * kMiB};
+}
+
+bool says(const Status& status, std::string_view part) {
+    return !status.ok() && status.error().message.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("slots: what the budget holds, never more than there are experts") {
+    CHECK(slots_in(1000, 100, 64) == 10);
+    CHECK(slots_in(1099, 100, 64) == 10);
+    CHECK(slots_in(99, 100, 64) == 0);
+    CHECK(slots_in(~uint64_t{0}, 100, 64) == 64);
+}
+
+TEST_CASE("a plan within the limit passes, and so does one without a limit") {
+    CHECK(some_plan().total_bytes() == 5150 * kMiB);
+    CHECK(check_limit(some_plan(), 7, std::nullopt).ok());
+    CHECK(check_limit(some_plan(), 7, 6000 * kMiB).ok());
+    CHECK(check_limit(some_plan(), 7, 5182 * kMiB).ok());
+}
+
+TEST_CASE("a limit below the plan: the sentence names plan, limit, and a budget that fits") {
+    const Status refused = check_limit(some_plan(), 7, 2182 * kMiB);
+    CHECK(says(refused, "5.03 GiB"));
+    CHECK(says(refused, "2.13 GiB"));
+    CHECK(says(refused, "--ram-budget 1000M"));
+    CHECK(refused.error().code == ErrorCode::kCapacity);
+    // What it advises is accepted.
+    MemoryPlan smaller = some_plan();
+    smaller.expert_slots = slots_in(1000 * kMiB, 10 * kMiB, 1000);
+    smaller.expert_bytes = static_cast<uint64_t>(smaller.expert_slots) * 10 * kMiB;
+    CHECK(check_limit(smaller, 7, 2182 * kMiB).ok());
+}
+
+TEST_CASE("a limit below everything: no budget is advised that would not do") {
+    const Status refused = check_limit(some_plan(), 7, 1200 * kMiB);
+    CHECK(says(refused, "--context"));
+    CHECK(!says(refused, "--ram-budget"));
+}
+
+}  // namespace millrace
