@@ -24,7 +24,7 @@ struct AddedToken {
 class AddedTokens {
 public:
     struct Match {
-        size_t begin, end;
+        size_t begin = 0, end = 0;
         TokenId id;
     };
 

@@ -13,7 +13,7 @@
 namespace millrace {
 namespace {
 
-Error bad(std::string sentence) {
+Error bad(std::string_view sentence) {
     return {ErrorCode::kCorrupt,
             cat(sentence, "; take tokenizer.json from the model's own checkpoint")};
 }
