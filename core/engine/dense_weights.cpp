@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "core/base/machine.h"
+
 namespace millrace {
 namespace {
 
@@ -69,7 +71,9 @@ Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops) {
         weights.push_back(weight);
         bytes += round_up(codes_bytes(*weight), kAlignment);
     }
-    if (weights.empty()) return PageBuffer();
+    // Copies cannot be dropped and read again as mapped pages can: where they do not fit, the file's layout has to do.
+    const uint64_t available = machine_memory().available_bytes;
+    if (weights.empty() || (available != 0 && bytes > available)) return PageBuffer();
     PageBuffer memory = TRY(PageBuffer::create(bytes, HugePages::kIfGranted));
     uint64_t used = 0;
     for (LinearWeight* weight : weights) {

@@ -13,8 +13,8 @@
 namespace millrace {
 
 // Copies every weight that the ops would rather have arranged, arranges it, points the checkpoint's weights at the copies
-// and gives the mapped bytes back. The memory must outlive the checkpoint's use. Nothing to arrange: an empty buffer.
-// Results of the ops do not change by a bit.
+// and gives the mapped bytes back. The memory must outlive the checkpoint's use. Nothing to arrange, or more than the
+// machine's memory that is free: an empty buffer, and the weights stay mapped. Results do not change by a bit.
 [[nodiscard]] Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops);
 
 }  // namespace millrace

@@ -28,7 +28,7 @@ std::string row(std::string_view what, uint64_t bytes, std::string_view how) {
 }  // namespace
 
 std::string MemoryPlan::text() const {
-    return row("dense weights", dense_bytes, "mapped from the checkpoint") +
+    return row("dense weights", dense_bytes, "copied or mapped from the checkpoint") +
            row("expert slots", expert_bytes,
                cat(expert_slots, " slots for ", experts_total, " experts")) +
            row("KV state", kv_bytes, "one session at its longest; taken as it fills") +

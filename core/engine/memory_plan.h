@@ -12,7 +12,7 @@
 namespace millrace {
 
 struct MemoryPlan {
-    uint64_t dense_bytes = 0;   // mapped weights
+    uint64_t dense_bytes = 0;   // arranged copies, and what stays mapped
     uint64_t expert_bytes = 0;  // slots
     int32_t expert_slots = 0, experts_total = 0;
     uint64_t kv_bytes = 0;       // one session at its whole context
