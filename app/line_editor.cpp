@@ -76,7 +76,8 @@ public:
         el_set(edit_, EL_HIST, history, history_);
         el_set(edit_, EL_PROMPT, &EditedLines::prompt_of);
         el_set(edit_, EL_GETCFN, &EditedLines::read_character);
-        el_set(edit_, EL_ADDFN, "millrace-paste", "Inserts a pasted text", &EditedLines::paste);
+        // The wide call: the narrow one makes copies of both texts that nobody gives back.
+        el_wset(edit_, EL_ADDFN, L"millrace-paste", L"Inserts a pasted text", &EditedLines::paste);
         el_set(edit_, EL_BIND, "\\e[200~", "millrace-paste", nullptr);
         el_set(edit_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
         el_set(edit_, EL_BIND, "\\e[3~", "ed-delete-next-char", nullptr);
