@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/base/file.h"
@@ -40,6 +41,7 @@ struct FileRange {
 struct ExpertPlace {
     std::array<FileRange, kExpertRangesMax> ranges;
     int32_t range_count = 0;
+    std::optional<uint64_t> checksum;  // XXH3, 64 bits, of the ranges' bytes one after the other
 
     // Where the blocks of `range` begin in a slot.
     [[nodiscard]] uint64_t slot_offset(int32_t range) const;

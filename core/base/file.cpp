@@ -106,16 +106,16 @@ Result<uint64_t> File::size() const {
     return static_cast<uint64_t>(info.st_size);
 }
 
-Status File::read_at(uint64_t offset, std::span<std::byte> out) const {
+Status read_exactly(int fd, const Path& path, uint64_t offset, std::span<std::byte> out) {
     const uint64_t wanted = out.size();
     while (!out.empty()) {
-        const ssize_t n = ::pread(fd_, out.data(), std::min<size_t>(out.size(), 1u << 30),
+        const ssize_t n = ::pread(fd, out.data(), std::min<size_t>(out.size(), 1u << 30),
                                   static_cast<off_t>(offset));
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return io_error("reading", path_, errno);
+        if (n < 0) return io_error("reading", path, errno);
         if (n == 0) {
             return Error{ErrorCode::kCorrupt,
-                         cat(path_.string(), " ends at byte ", offset, ", ", wanted - out.size(),
+                         cat(path.string(), " ends at byte ", offset, ", ", wanted - out.size(),
                              " bytes into a part of ", wanted,
                              "; the file is truncated: download or copy it again")};
         }

@@ -18,6 +18,10 @@ using Path = std::filesystem::path;
 // A sentence for errno: `io_error("reading", path, errno)`; ENOSPC and EDQUOT become kNoSpace, ENOENT kNotFound.
 [[nodiscard]] Error io_error(std::string_view doing, const Path& path, int error_number);
 
+// Fills all of `out` from `fd`, or fails; end of file inside it is kCorrupt ("… ends at byte …").
+[[nodiscard]] Status read_exactly(int fd, const Path& path, uint64_t offset,
+                                  std::span<std::byte> out);
+
 // An open file descriptor; closes itself. Reading by position may be done from any thread.
 class File {
 public:
@@ -36,8 +40,9 @@ public:
     [[nodiscard]] int fd() const { return fd_; }
     [[nodiscard]] const Path& path() const { return path_; }
     [[nodiscard]] Result<uint64_t> size() const;
-    // Fills all of `out` or fails; end of file inside it is kCorrupt ("… is shorter than …").
-    [[nodiscard]] Status read_at(uint64_t offset, std::span<std::byte> out) const;
+    [[nodiscard]] Status read_at(uint64_t offset, std::span<std::byte> out) const {
+        return read_exactly(fd_, path_, offset, out);
+    }
 
 private:
     File(int fd, Path path) : fd_(fd), path_(std::move(path)) {}

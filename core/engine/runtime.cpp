@@ -24,6 +24,7 @@ ExpertLayout layout_of(const ExpertSource& source) {
             const ExpertRecord& record = source.record({LayerId{l}, ExpertId{e}});
             ExpertPlace place;
             place.range_count = record.range_count;
+            place.checksum = record.checksum;
             for (size_t r = 0; r < static_cast<size_t>(record.range_count); ++r) {
                 const ByteRange& range = record.ranges[r];
                 place.ranges[r] = {range.file, range.offset, range.bytes};

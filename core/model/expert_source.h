@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/base/file.h"
@@ -30,6 +31,8 @@ struct ExpertPart {
 struct ExpertRecord {
     std::array<ByteRange, 6> ranges;
     int32_t range_count = 0;
+    std::optional<uint64_t>
+        checksum;  // XXH3, 64 bits, of the ranges' bytes one after the other; a store has it
     ExpertPart w1, w2, w3;
 
     [[nodiscard]] uint64_t bytes() const;  // of all ranges
