@@ -39,6 +39,12 @@ int call(const Verb& verb, Terminal& terminal) {
         }
         int operator()(const BenchOptions& options) const { return bench_verb(options, terminal); }
         int operator()(const EvalOptions& options) const { return eval_verb(options, terminal); }
+        int operator()(const PackVerbOptions& options) const {
+            return pack_verb(options, terminal);
+        }
+        int operator()(const VerifyVerbOptions& options) const {
+            return verify_verb(options, terminal);
+        }
     };
     return std::visit(Call{terminal}, verb);
 }

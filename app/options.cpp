@@ -23,7 +23,7 @@ constexpr std::string_view kAnswerGroup = "ANSWER";
 constexpr std::string_view kFilesGroup = "INPUT AND OUTPUT";
 constexpr std::string_view kOtherGroup = "OTHER";
 
-constexpr std::array<ManualText, 8> kManual = {{
+constexpr std::array<ManualText, 10> kManual = {{
     {"chat", "talks with a model in the terminal", "[FLAGS]",
      "Opens a conversation. The answer appears while it is made; the model's thinking is shown "
      "less "
@@ -102,6 +102,21 @@ constexpr std::array<ManualText, 8> kManual = {{
      "\"top1_equal\", \"largest_difference\", \"mean_difference\", \"reference_deviation\"}.",
      "millrace eval --texts 5\n"
      "millrace eval --model /models/DeepSeek-V4-Flash --files book.txt --json"},
+    {"pack", "makes a store: a checkpoint laid out for streaming", "[FLAGS] SRC DST",
+     "Writes the checkpoint or store in SRC to the directory DST as a store: every expert one "
+     "piece of a file, with a checksum, read with one request instead of two or more. DST can "
+     "then be named wherever a model is. Tensors that are no routed experts stay as they are.\n"
+     "\n"
+     "A pack that was ended, by Ctrl-C, a full disk or a loss of power, goes on where it was when "
+     "the same command is given again. Until it has ended DST is not opened as a model.",
+     "millrace pack /models/DeepSeek-V4-Flash /fast/flash\n"
+     "millrace pack /models/DeepSeek-V4-Flash /fast/flash --also /fast2/flash"},
+    {"verify", "checks every byte of a store", "[FLAGS] DIR",
+     "Reads the whole store once, at the speed of its drives, and compares every record and every "
+     "other file with the checksums made when it was packed. Each broken record is named by layer "
+     "and expert, with its file and place; the exit code is 1 if any is left.",
+     "millrace verify /fast/flash\n"
+     "millrace verify /fast/flash --repair /models/DeepSeek-V4-Flash"},
 }};
 
 const ManualText& manual_of(std::string_view verb) {
@@ -334,6 +349,8 @@ struct CommandLine {
         add_logits();
         add_bench();
         add_eval();
+        add_pack();
+        add_verify();
     }
 
     void add_run() {
@@ -394,6 +411,35 @@ struct CommandLine {
         add_effort_table(verb, eval.model.effort_table);
     }
 
+    void add_pack() {
+        CLI::App& verb = *of("pack");
+        verb.add_option("source", pack_source)->required()->type_name("SRC");
+        verb.add_option("destination", pack_destination)->required()->type_name("DST");
+        verb.add_option("--experts", pack.experts,
+                        "How the experts are stored: released (as SRC has them) or f4 (the "
+                        "same, if SRC has FP4). Default: released.")
+            ->type_name("FORMAT")
+            ->group(group(kFilesGroup));
+        verb.add_option("--also", pack_also,
+                        "Another directory, on another drive: the experts are spread over DST "
+                        "and these, to be read from all drives at once. May be given several "
+                        "times.")
+            ->type_name("DIR")
+            ->expected(1)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+            ->group(group(kFilesGroup));
+    }
+
+    void add_verify() {
+        CLI::App& verb = *of("verify");
+        verb.add_option("directory", verify_directory)->required()->type_name("DIR");
+        verb.add_option("--repair", verify_repair,
+                        "Makes what is broken again from SRC, the checkpoint or store that DIR "
+                        "was made from, and nothing else.")
+            ->type_name("SRC")
+            ->group(group(kFilesGroup));
+    }
+
     CLI::App* of(std::string_view verb) { return app.get_subcommand(std::string(verb)); }
 
     CLI::App app{"", "millrace"};
@@ -407,6 +453,9 @@ struct CommandLine {
     BenchOptions bench;
     EvalOptions eval;
     std::vector<std::string> eval_files;
+    PackVerbOptions pack;
+    std::string pack_source, pack_destination, verify_directory, verify_repair;
+    std::vector<std::string> pack_also;
 };
 
 std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
@@ -433,6 +482,17 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         if (auto shown = finish_model(line.eval.model, line.raw, verb)) return *shown;
         line.eval.files.assign(line.eval_files.begin(), line.eval_files.end());
         return Verb(line.eval);
+    }
+    if (name == "pack") {
+        line.pack.source = line.pack_source;
+        line.pack.destination = line.pack_destination;
+        line.pack.also.assign(line.pack_also.begin(), line.pack_also.end());
+        return Verb(line.pack);
+    }
+    if (name == "verify") {
+        VerifyVerbOptions verify{line.verify_directory, std::nullopt};
+        if (verb.count("--repair") > 0) verify.repair = line.verify_repair;
+        return Verb(verify);
     }
     if (name == "run") {
         if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;

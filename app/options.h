@@ -78,8 +78,19 @@ struct BenchOptions {
     bool tiny = false, json = false;
 };
 
-using Verb = std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
-                          LogitsOptions, EvalOptions, BenchOptions>;
+struct PackVerbOptions {
+    Path source, destination;
+    std::vector<Path> also;
+    std::string experts = "released";
+};
+struct VerifyVerbOptions {
+    Path directory;
+    std::optional<Path> repair;
+};
+
+using Verb =
+    std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
+                 LogitsOptions, EvalOptions, BenchOptions, PackVerbOptions, VerifyVerbOptions>;
 
 // The command line asks for a text (help, version), or is wrong.
 struct Shown {

@@ -38,6 +38,10 @@ public:
     // its shard lacks, or when two tensors have one name.
     [[nodiscard]] static Result<ShardTable> read(const Path& directory, Completeness completeness);
 
+    // One named file alone, whatever lies beside it: the dense file of a store.
+    [[nodiscard]] static Result<ShardTable> read_file(const Path& directory,
+                                                      const std::string& file_name);
+
     [[nodiscard]] const Path& directory() const { return directory_; }
     [[nodiscard]] const std::vector<Path>& files() const { return files_; }
     [[nodiscard]] const std::vector<TensorEntry>& entries() const { return entries_; }
