@@ -10,6 +10,7 @@
 
 #include "app/bench_options.h"
 #include "app/manual.h"
+#include "app/plan_options.h"
 #include "app/size.h"
 #include "core/base/machine.h"
 #include "core/base/strings.h"
@@ -22,91 +23,6 @@ constexpr std::string_view kModelGroup = "MODEL";
 constexpr std::string_view kAnswerGroup = "ANSWER";
 constexpr std::string_view kFilesGroup = "INPUT AND OUTPUT";
 constexpr std::string_view kOtherGroup = "OTHER";
-
-constexpr std::array<ManualText, 8> kManual = {{
-    {"chat", "talks with a model in the terminal", "[FLAGS]",
-     "Opens a conversation. The answer appears while it is made; the model's thinking is shown "
-     "less "
-     "prominently. Type /help there for the commands. Ctrl-C stops an answer, Ctrl-D leaves.\n"
-     "\n"
-     "Where standard input is no terminal every line is a message, and only the answers are "
-     "written. What was typed is kept in ~/.local/share/millrace/history.",
-     "millrace\n"
-     "millrace chat --model /models/DeepSeek-V4-Flash --ram-budget 24G --think high\n"
-     "echo 'What can you do?' | millrace chat"},
-    {"run", "answers one prompt", "[FLAGS] [PROMPT]",
-     "Takes the prompt from the argument or, without one, from standard input, and writes the "
-     "answer "
-     "to standard output as it is made. Thinking and tool calls go to standard error.\n"
-     "\n"
-     "With --json each event is one line of JSON: {\"type\": \"prefill\", \"done\", \"total\"}, "
-     "{\"type\": \"reasoning\" or \"answer\", \"text\"}, {\"type\": \"tool_call\", \"id\", "
-     "\"name\", "
-     "\"arguments\"}; the last line is {\"type\": \"finished\", \"reason\", \"answer\", "
-     "\"reasoning\", \"tool_calls\", \"prompt_ids\", \"ids\", \"seed\", \"stats\"} or {\"type\": "
-     "\"failed\", \"error\"}. Reasons: stop, tool_calls, length, context.",
-     "millrace run 'Who are you?'\n"
-     "millrace run --temperature 0 --json < question.txt\n"
-     "millrace run --messages conversation.json --think high"},
-    {"inspect", "says what a checkpoint is", "DIR",
-     "Reads config.json, the index and the headers of the shards, and prints the release, the "
-     "layers by type, the experts, the bytes by class and what one token reads. Reads no weights: "
-     "works on a download that is not complete and on copies that hold headers only.",
-     "millrace inspect /models/DeepSeek-V4-Flash"},
-    {"tokens", "turns text into token ids and back", "[FLAGS]",
-     "Reads JSON lines from standard input and writes one for each: {\"text\": …} becomes "
-     "{\"ids\": […]}, {\"ids\": […]} becomes {\"text\": …}. Special tokens spelled in a text are "
-     "recognised, as the reference library does. Bytes that are no UTF-8 become U+FFFD in the "
-     "text. "
-     "Needs tokenizer.json only.",
-     "echo '{\"text\": \"Hello\"}' | millrace tokens\n"
-     "echo '{\"ids\": [0, 1]}' | millrace tokens --model /models/DeepSeek-V4-Flash"},
-    {"prompt", "renders conversations as the model is shown them", "[FLAGS]",
-     "Reads JSON lines {\"messages\", \"tools\", \"thinking_mode\": \"chat\" or \"thinking\", "
-     "\"reasoning_effort\", \"drop_thinking\"} from standard input and writes {\"prompt\", "
-     "\"ids\"} "
-     "for each. Text inside messages never becomes a special token. Needs tokenizer.json only.",
-     "echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}' | millrace prompt"},
-    {"logits", "computes the logits of a list of tokens", "--tokens FILE --out FILE [FLAGS]",
-     "Computes the first --prefill tokens in chunks and the others one by one, and writes a "
-     "safetensors file with the tensor `logits`, F32 [tokens, vocabulary]: a row for every "
-     "position. FILE of --tokens is JSON: [1, 2, 3] or {\"ids\": [1, 2, 3]}. The output appears "
-     "whole or not at all. Needs no tokenizer.",
-     "echo '[0, 17, 4]' > ids.json\n"
-     "millrace logits --tokens ids.json --prefill 2 --out logits.safetensors"},
-    {"bench", "measures the machine, the operations, a model", "WHAT [FLAGS]",
-     "WHAT is machine (memory, caches, dot products, drive), ops (each operation at the real "
-     "model's shapes, with weights from memory) or model (prefill and decode, and where the time "
-     "of a token goes). Every figure is shown beside its limit, measured in the same run: bytes "
-     "against the read bandwidth of all threads, multiply-adds against the dot products they are "
-     "made of. Unlike elsewhere all experts stay in memory unless --ram-budget says otherwise.\n"
-     "\n"
-     "With --json each figure is one line: {\"row\", \"value\", \"unit\", \"limit\", \"share\", "
-     "\"hash\"}; hash is of what was computed and stays the same on the same instruction set.",
-     "millrace bench machine\n"
-     "millrace bench ops --only gemv --threads 1\n"
-     "millrace bench model --model /models/DeepSeek-V4-Flash --contexts 1024,65536 --json"},
-    {"eval", "says how far an arithmetic is from the reference", "[FLAGS]",
-     "Scores texts with the chosen arithmetic (--ops) and with the reference side by side: every "
-     "token from those before it. Prints for each file the perplexity of both, the logarithm of "
-     "their ratio, the mean divergence of the predictions (KL, in nats), how often both find the "
-     "same token most probable, and the largest difference of a logit.\n"
-     "\n"
-     "A file NAME.jsonl holds one text a line: {\"messages\", \"thinking_mode\", \"expected\"}, a "
-     "conversation as the chat renders it with the expected answer behind it, or {\"text\"}. Any "
-     "other file is one plain text. A text longer than --context is cut. The two share the memory "
-     "of --ram-budget. The reference is slow.\n"
-     "\n"
-     "With --json each row is one line of JSON: {\"class\", \"arithmetic\", \"texts\", "
-     "\"tokens\", \"perplexity\", \"reference_perplexity\", \"log_ratio\", \"mean_divergence\", "
-     "\"top1_equal\", \"largest_difference\", \"mean_difference\", \"reference_deviation\"}.",
-     "millrace eval --texts 5\n"
-     "millrace eval --model /models/DeepSeek-V4-Flash --files book.txt --json"},
-}};
-
-const ManualText& manual_of(std::string_view verb) {
-    return *std::ranges::find(kManual, verb, &ManualText::name);
-}
 
 std::string group(std::string_view name) { return std::string(name); }
 
@@ -315,7 +231,7 @@ Path history_file(const Environment& environment) {
 // All flags of all verbs, and where they go.
 struct CommandLine {
     CommandLine() {
-        for (const ManualText& text : kManual) {
+        for (const ManualText& text : manual_texts()) {
             CLI::App* verb = app.add_subcommand(std::string(text.name));
             verb->set_help_flag("--help", "This text.")->group(group(kOtherGroup));
         }
@@ -334,6 +250,7 @@ struct CommandLine {
         add_logits();
         add_bench();
         add_eval();
+        add_plan_flags(*of("plan"), plan);
     }
 
     void add_run() {
@@ -407,6 +324,7 @@ struct CommandLine {
     BenchOptions bench;
     EvalOptions eval;
     std::vector<std::string> eval_files;
+    PlanOptions plan;
 };
 
 std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
@@ -434,6 +352,7 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         line.eval.files.assign(line.eval_files.begin(), line.eval_files.end());
         return Verb(line.eval);
     }
+    if (name == "plan") return Verb(line.plan);
     if (name == "run") {
         if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
         finish_answer(line.run.answer, line.run.model, verb);
@@ -484,9 +403,8 @@ std::variant<Verb, Shown> parse_command_line(const std::vector<std::string>& giv
     if (arguments.front() == "-h") arguments.front() = "--help";
     const std::string first = arguments.front();
     CommandLine line;
-    const bool known =
-        std::ranges::find(kManual, std::string_view(first), &ManualText::name) != kManual.end();
-    if (!known && !first.starts_with('-')) {
+    const ManualText* text = manual_of(first);
+    if (text == nullptr && !first.starts_with('-')) {
         return usage_error(cat("there is no verb ", quote_text(first)), "");
     }
     // CLI11 throws what it finds, and takes its arguments from the end.
@@ -494,13 +412,14 @@ std::variant<Verb, Shown> parse_command_line(const std::vector<std::string>& giv
     try {
         line.app.parse(arguments);
     } catch (const CLI::CallForHelp&) {
-        return Shown{known ? manual_page(*line.of(first), manual_of(first))
-                           : manual_overview(kManual)};
+        return Shown{text != nullptr ? manual_page(*line.of(first), *text)
+                                     : manual_overview(manual_texts())};
     } catch (const CLI::ParseError& error) {
-        return usage_error(without_controls(repair_utf8(error.what())), known ? first : "");
+        return usage_error(without_controls(repair_utf8(error.what())),
+                           text != nullptr ? first : "");
     }
     if (line.version) return Shown{cat("millrace ", MILLRACE_VERSION, "\n")};
-    if (line.app.get_subcommands().empty()) return Shown{manual_overview(kManual)};
+    if (line.app.get_subcommands().empty()) return Shown{manual_overview(manual_texts())};
     return verb_of(line, *line.app.get_subcommands().front(), environment);
 }
 

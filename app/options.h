@@ -78,8 +78,20 @@ struct BenchOptions {
     bool tiny = false, json = false;
 };
 
+struct PlanOptions {
+    Path model;  // a directory or a release
+    std::optional<uint64_t> ram_bytes;
+    std::optional<double> memory_rate, drive_rate, mac_rate;  // a second
+    int threads = 0;  // 0: one for every CPU that the process may use
+    int64_t context = 32768, prompt = 2048;
+    int32_t prefill_chunk = 512;
+    std::optional<double> hit_rate;
+    std::string experts;  // "": as they are
+    bool json = false;
+};
+
 using Verb = std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
-                          LogitsOptions, EvalOptions, BenchOptions>;
+                          LogitsOptions, EvalOptions, BenchOptions, PlanOptions>;
 
 // The command line asks for a text (help, version), or is wrong.
 struct Shown {
