@@ -126,22 +126,6 @@ private:
     Terminal& terminal_;
 };
 
-Result<std::vector<EvalClass>> read_classes(const EvalOptions& options) {
-    const Conversation conversation =
-        TRY(open_conversation(options.model.directory, options.model.effort_table));
-    const std::vector<Path> files =
-        options.files.empty() ? TRY(find_eval_files(options.model.directory / "eval"))
-                                        : options.files;
-                                        std::vector<EvalClass> out;
-                                        for (const Path& file : files) {
-                                            out.push_back(TRY(read_eval_class(
-                                                file, conversation,
-                                                options.texts.value_or(
-                                                    std::numeric_limits<int64_t>::max()))));
-                                        }
-                                        return out;
-}
-
 // Memory for what these texts need, and for two.
 ModelOptions options_for(const EvalOptions& options, const std::vector<EvalClass>& classes) {
     ModelOptions model = options.model;
@@ -162,7 +146,7 @@ Status evaluate(const EvalOptions& options, Terminal& terminal) {
         return Error{ErrorCode::kInvalid,
                      "--context is 1, and a text has a token to predict from 2 on"};
     }
-    const std::vector<EvalClass> classes = TRY(read_classes(options));
+    const std::vector<EvalClass> classes = TRY(read_eval_classes(options.model, options.texts));
     const std::unique_ptr<Pair> pair = TRY(Pair::open(options_for(options, classes)));
     const Runtime& runtime = pair->runtime();
     Report report(options.json, arithmetic_name(runtime.options()), terminal);

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <system_error>
 
+#include "app/composition.h"
 #include "core/base/check.h"
 #include "core/base/strings.h"
 
@@ -127,6 +129,25 @@ std::vector<std::vector<TokenId>> cut_to_context(const std::vector<TokenId>& tex
         part.insert(part.end(), first, first + static_cast<std::ptrdiff_t>(count));
         out.push_back(std::move(part));
         done += count;
+    }
+    return out;
+}
+
+Result<std::vector<EvalClass>> read_eval_classes(const ModelOptions& model,
+                                                 const TextOptions& texts) {
+    const Conversation conversation = TRY(open_conversation(model.directory, model.effort_table));
+    std::vector<Path> files = texts.files;
+    if (files.empty()) files = TRY(find_eval_files(model.directory / "eval"));
+    std::vector<EvalClass> out;
+    for (const Path& file : files) {
+        EvalClass read = TRY(read_eval_class(
+            file, conversation, texts.count.value_or(std::numeric_limits<int64_t>::max())));
+        EvalClass kept{read.name, {}};
+        for (auto i = static_cast<size_t>(texts.part - 1); i < read.texts.size();
+             i += static_cast<size_t>(texts.parts)) {
+            kept.texts.push_back(std::move(read.texts[i]));
+        }
+        if (!kept.texts.empty()) out.push_back(std::move(kept));
     }
     return out;
 }

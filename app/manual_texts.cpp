@@ -8,7 +8,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::array<ManualText, 9> kManual = {{
+constexpr std::array<ManualText, 10> kManual = {{
     {"chat", "talks with a model in the terminal", "[FLAGS]",
      "Opens a conversation. The answer appears while it is made; the model's thinking is shown "
      "less "
@@ -87,6 +87,13 @@ constexpr std::array<ManualText, 9> kManual = {{
      "\"top1_equal\", \"largest_difference\", \"mean_difference\", \"reference_deviation\"}.",
      "millrace eval --texts 5\n"
      "millrace eval --model /models/DeepSeek-V4-Flash --files book.txt --json"},
+    {"calibrate", "learns from texts what experts are fed", "[FLAGS]",
+     "Runs texts through the model and writes calibration.millrace beside it: how large each input "
+     "of each expert is, how often the expert is chosen and with what weight. pack spends bits by "
+     "it. Texts are as eval takes them; some thousands of tokens of what the model will be used "
+     "for are a good start.",
+     "millrace calibrate --part 1/2\n"
+     "millrace calibrate --model /models/DeepSeek-V4-Flash --files letters.txt code.txt"},
     {"plan", "says what a model needs and how fast it will be here", "DIR|RELEASE [FLAGS]",
      "Prints what lies on the drive and in memory, how many experts fit, and how many tokens a "
      "second to expect, term by term, with what would help most. Works before anything is "

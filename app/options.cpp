@@ -214,6 +214,52 @@ std::optional<Shown> finish_model(ModelOptions& model, const Raw& raw, const CLI
     return std::nullopt;
 }
 
+struct TextPart {
+    int64_t part = 0, parts = 0;
+};
+
+// "2/3"; absent for anything else.
+std::optional<TextPart> parse_part(std::string_view text) {
+    TextPart p;
+    const char* const end = text.data() + text.size();
+    const auto first = std::from_chars(text.data(), end, p.part);
+    if (first.ec != std::errc() || first.ptr == end || *first.ptr != '/') return std::nullopt;
+    const auto second = std::from_chars(first.ptr + 1, end, p.parts);
+    if (second.ec != std::errc() || second.ptr != end) return std::nullopt;
+    if (p.part < 1 || p.part > p.parts || p.parts > 1000000) return std::nullopt;
+    return p;
+}
+
+std::string part_problem(const std::string& text) {
+    if (parse_part(text)) return {};
+    return cat(quote_text(text), " is no part of a whole; write 1/2 or 2/2");
+}
+
+void add_text_flags(CLI::App& verb, std::vector<std::string>& files, std::string& part,
+                    TextOptions& texts) {
+    verb.add_option("--files", files, "Texts. Default: eval/*.jsonl in the model's directory.")
+        ->type_name("FILE")
+        ->group(group(kFilesGroup));
+    verb.add_option("--texts", texts.count, "The first N texts of a file. Default: all.")
+        ->type_name("N")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+        ->group(group(kFilesGroup));
+    verb.add_option("--part", part,
+                    "Every N-th text of a file, beginning with the K-th: 1/2 and 2/2 are the two "
+                    "halves, one to calibrate on and one to score. Default: all.")
+        ->type_name("K/N")
+        ->check(part_problem)
+        ->group(group(kFilesGroup));
+}
+
+void finish_texts(TextOptions& texts, const std::vector<std::string>& files,
+                  const std::string& part) {
+    texts.files.assign(files.begin(), files.end());
+    const TextPart p = *parse_part(part);
+    texts.part = p.part;
+    texts.parts = p.parts;
+}
+
 // The demo model says its fixed answers best when nothing is left to chance.
 void finish_answer(AnswerOptions& answer, const ModelOptions& model, const CLI::App& app) {
     if (model.demo && app.count("--temperature") == 0) answer.sampling.temperature = 0;
@@ -250,6 +296,7 @@ struct CommandLine {
         add_logits();
         add_bench();
         add_eval();
+        add_calibrate();
         add_plan_flags(*of("plan"), plan);
     }
 
@@ -297,18 +344,22 @@ struct CommandLine {
 
     void add_eval() {
         CLI::App& verb = *of("eval");
-        verb.add_option("--files", eval_files,
-                        "Texts to score. Default: eval/*.jsonl in the model's directory.")
-            ->type_name("FILE")
-            ->group(group(kFilesGroup));
-        verb.add_option("--texts", eval.texts, "Scores the first N texts of a file. Default: all.")
-            ->type_name("N")
-            ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
-            ->group(group(kFilesGroup));
+        add_text_flags(verb, text_files, text_part, eval.texts);
         verb.add_flag("--json", eval.json, "One line of JSON for every row.")
             ->group(group(kFilesGroup));
         add_model(verb, eval.model, raw);
         add_effort_table(verb, eval.model.effort_table);
+    }
+
+    void add_calibrate() {
+        CLI::App& verb = *of("calibrate");
+        add_text_flags(verb, text_files, text_part, calibrate.texts);
+        verb.add_option("--out", calibrate_out,
+                        "Directory for the result. Default: the model's, where pack looks for it.")
+            ->type_name("DIR")
+            ->group(group(kFilesGroup));
+        add_model(verb, calibrate.model, raw);
+        add_effort_table(verb, calibrate.model.effort_table);
     }
 
     CLI::App* of(std::string_view verb) { return app.get_subcommand(std::string(verb)); }
@@ -323,7 +374,10 @@ struct CommandLine {
     LogitsOptions logits;
     BenchOptions bench;
     EvalOptions eval;
-    std::vector<std::string> eval_files;
+    std::vector<std::string> text_files;
+    std::string text_part = "1/1";
+    CalibrateOptions calibrate;
+    std::string calibrate_out;
     PlanOptions plan;
 };
 
@@ -349,8 +403,14 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
     }
     if (name == "eval") {
         if (auto shown = finish_model(line.eval.model, line.raw, verb)) return *shown;
-        line.eval.files.assign(line.eval_files.begin(), line.eval_files.end());
+        finish_texts(line.eval.texts, line.text_files, line.text_part);
         return Verb(line.eval);
+    }
+    if (name == "calibrate") {
+        if (auto shown = finish_model(line.calibrate.model, line.raw, verb)) return *shown;
+        finish_texts(line.calibrate.texts, line.text_files, line.text_part);
+        line.calibrate.out = line.calibrate_out;
+        return Verb(line.calibrate);
     }
     if (name == "plan") return Verb(line.plan);
     if (name == "run") {

@@ -61,11 +61,22 @@ struct LogitsOptions {
     Path tokens, out;
     std::optional<int64_t> prefill;  // absent: all
 };
+// Which texts are scored or watched.
+struct TextOptions {
+    std::vector<Path> files;       // none: those of the model's directory eval/
+    std::optional<int64_t> count;  // of each file; absent: all
+    // Every `parts`-th text of a file, beginning with number `part`, so that what was calibrated on is not scored.
+    int64_t part = 1, parts = 1;
+};
 struct EvalOptions {
     ModelOptions model;
-    std::vector<Path> files;       // none: those of the model's directory eval/
-    std::optional<int64_t> texts;  // of each file; absent: all
+    TextOptions texts;
     bool json = false;
+};
+struct CalibrateOptions {
+    ModelOptions model;
+    TextOptions texts;
+    Path out;  // a directory; "": the model's
 };
 
 struct BenchOptions {
@@ -91,7 +102,7 @@ struct PlanOptions {
 };
 
 using Verb = std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
-                          LogitsOptions, EvalOptions, BenchOptions, PlanOptions>;
+                          LogitsOptions, EvalOptions, BenchOptions, PlanOptions, CalibrateOptions>;
 
 // The command line asks for a text (help, version), or is wrong.
 struct Shown {
