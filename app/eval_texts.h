@@ -16,6 +16,8 @@ namespace millrace {
 struct EvalClass {
     std::string name;
     std::vector<std::vector<TokenId>> texts;  // each begins with the beginning of a sentence
+    std::vector<size_t>
+        answers;  // [texts]: where the expected answer begins; the text's end if there is none
 
     [[nodiscard]] int64_t tokens() const;
     [[nodiscard]] int64_t longest() const;

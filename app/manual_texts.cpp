@@ -71,11 +71,13 @@ constexpr std::array<ManualText, 10> kManual = {{
      "millrace bench machine\n"
      "millrace bench ops --only gemv --threads 1\n"
      "millrace bench model --model /models/DeepSeek-V4-Flash --contexts 1024,65536 --json"},
-    {"eval", "says how far an arithmetic is from the reference", "[FLAGS]",
+    {"eval", "says how far an arithmetic or a packed model is from the original", "[FLAGS]",
      "Scores texts with the chosen arithmetic (--ops) and with the reference side by side: every "
      "token from those before it. Prints for each file the perplexity of both, the logarithm of "
      "their ratio, the mean divergence of the predictions (KL, in nats), how often both find the "
-     "same token most probable, and the largest difference of a logit.\n"
+     "same token most probable, the largest difference of a logit, and how many of the expected "
+     "answers each gets right to the last token. With --against it is two models in one "
+     "arithmetic instead: one with fewer bits and the one it was packed from.\n"
      "\n"
      "A file NAME.jsonl holds one text a line: {\"messages\", \"thinking_mode\", \"expected\"}, a "
      "conversation as the chat renders it with the expected answer behind it, or {\"text\"}. Any "
@@ -84,7 +86,8 @@ constexpr std::array<ManualText, 10> kManual = {{
      "\n"
      "With --json each row is one line of JSON: {\"class\", \"arithmetic\", \"texts\", "
      "\"tokens\", \"perplexity\", \"reference_perplexity\", \"log_ratio\", \"mean_divergence\", "
-     "\"top1_equal\", \"largest_difference\", \"mean_difference\", \"reference_deviation\"}.",
+     "\"top1_equal\", \"largest_difference\", \"mean_difference\", \"reference_deviation\", "
+     "\"answers\", \"exact\", \"reference_exact\"}.",
      "millrace eval --texts 5\n"
      "millrace eval --model /models/DeepSeek-V4-Flash --files book.txt --json"},
     {"calibrate", "learns from texts what experts are fed", "[FLAGS]",

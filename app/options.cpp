@@ -344,6 +344,11 @@ struct CommandLine {
 
     void add_eval() {
         CLI::App& verb = *of("eval");
+        verb.add_option("--against", eval_against,
+                        "A checkpoint to compare with, in the same arithmetic: what --model was "
+                        "packed from, say. Default: the model itself in reference arithmetic.")
+            ->type_name("DIR")
+            ->group(group(kModelGroup));
         add_text_flags(verb, text_files, text_part, eval.texts);
         verb.add_flag("--json", eval.json, "One line of JSON for every row.")
             ->group(group(kFilesGroup));
@@ -377,7 +382,7 @@ struct CommandLine {
     std::vector<std::string> text_files;
     std::string text_part = "1/1";
     CalibrateOptions calibrate;
-    std::string calibrate_out;
+    std::string calibrate_out, eval_against;
     PlanOptions plan;
 };
 
@@ -404,6 +409,7 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
     if (name == "eval") {
         if (auto shown = finish_model(line.eval.model, line.raw, verb)) return *shown;
         finish_texts(line.eval.texts, line.text_files, line.text_part);
+        line.eval.against = line.eval_against;
         return Verb(line.eval);
     }
     if (name == "calibrate") {

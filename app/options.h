@@ -70,6 +70,7 @@ struct TextOptions {
 };
 struct EvalOptions {
     ModelOptions model;
+    Path against;  // a checkpoint to compare with; "": the same one in reference arithmetic
     TextOptions texts;
     bool json = false;
 };
