@@ -1,5 +1,3 @@
-#include "core/pack/pack.h"
-
 #include <sys/stat.h>
 
 #include <system_error>
@@ -11,6 +9,7 @@
 #include "core/base/random.h"
 #include "core/base/strings.h"
 #include "core/model/checkpoint.h"
+#include "core/pack/pack.h"
 
 namespace millrace {
 namespace {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/base/result.h"
+#include "core/model/config.h"
 
 namespace millrace {
 
@@ -23,6 +24,18 @@ struct MemoryPlan {
     }
     [[nodiscard]] std::string text() const;  // a table for people
 };
+
+// What a plan is made of, besides the model's shapes.
+struct MemoryWishes {
+    uint64_t dense_bytes = 0;
+    uint64_t slot_bytes = 0;    // of one expert
+    int32_t routed_layers = 0;  // the trunk's and those of draft blocks
+    uint64_t budget_bytes = 0;  // for slots
+    int64_t context_max = 0;
+    int32_t rollback_tokens = 0;
+    int32_t prefill_chunk = 0;
+};
+[[nodiscard]] MemoryPlan plan_memory(const ModelConfig& config, const MemoryWishes& wishes);
 
 // Slots of `slot_bytes` out of a budget: never more than there are experts.
 [[nodiscard]] int32_t slots_in(uint64_t budget_bytes, uint64_t slot_bytes, int32_t experts_total);

@@ -101,15 +101,13 @@ struct Runtime::Parts {
                                              : std::numeric_limits<uint64_t>::max();
     }
     [[nodiscard]] MemoryPlan make_plan(const ExpertLayout& layout) const {
-        const ModelConfig& config = checkpoint.config();
-        const uint64_t slot_bytes = layout.slot_bytes();
-        const int32_t slots = slots_in(budget_bytes(), slot_bytes, experts_total());
-        return {.dense_bytes = checkpoint.dense_bytes(),
-                .expert_bytes = static_cast<uint64_t>(slots) * slot_bytes,
-                .expert_slots = slots,
-                .experts_total = experts_total(),
-                .kv_bytes = KvCache::bytes(config, draft_blocks(), kv_limits()),
-                .scratch_bytes = Step::scratch_bytes(config, step_limits())};
+        return plan_memory(checkpoint.config(), {.dense_bytes = checkpoint.dense_bytes(),
+                                                 .slot_bytes = layout.slot_bytes(),
+                                                 .routed_layers = checkpoint.experts().layers(),
+                                                 .budget_bytes = budget_bytes(),
+                                                 .context_max = options.context_max,
+                                                 .rollback_tokens = options.rollback_tokens,
+                                                 .prefill_chunk = options.prefill_chunk});
     }
 
     Checkpoint checkpoint;

@@ -38,6 +38,8 @@ public:
     // its shard lacks, or when two tensors have one name.
     [[nodiscard]] static Result<ShardTable> read(const Path& directory, Completeness completeness);
 
+    // Of a checkpoint that is not here: no files, no tensors.
+    [[nodiscard]] static ShardTable none() { return {}; }
     // One named file alone, whatever lies beside it: the dense file of a store.
     [[nodiscard]] static Result<ShardTable> read_file(const Path& directory,
                                                       const std::string& file_name);

@@ -6,7 +6,7 @@
 //       "format": "millrace store", "version": 1, "id": "…16 hex…",
 //       "source": {"variant": "DeepSeek-V4-Flash", "fingerprint": "…"},      what it was made from
 //       "experts": {"layers": 44, "count": 256, "hidden": 4096, "inner": 2048},
-//       "parts": [".", "/mnt/b/flash"],                                      the first is the store's own directory
+//       "parts": [".", "/drive2/flash"],                                      the first is the store's own directory
 //       "records": {"f4": {"bytes": 13369344, "stride": 13369344}},          one for every format that occurs
 //       "layers": [{"file": "experts-000.bin", "bytes": [n, n], "formats": "f4" or ["f4", …], "xxh3": ["…", …]}, …],
 //       "dense": {"file": "dense.safetensors", "bytes": n, "chunk": 16777216, "xxh3": ["…", …]},

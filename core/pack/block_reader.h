@@ -1,6 +1,6 @@
 #pragma once
-// Any bytes of a set of files, read in whole blocks around the page cache: what is read once must not push out what
-// others need. Any thread may call.
+// Any bytes of a set of files. Large parts are read in whole blocks around the page cache: what is read once must not push
+// out what others need. Small ones, which often are neighbours, are read through it. Any thread may call.
 
 #include <cstddef>
 #include <cstdint>
@@ -45,13 +45,10 @@ private:
     struct OpenFile {
         Path path;
         uint64_t bytes = 0;
-        std::unique_ptr<DiskFile> file;
+        std::unique_ptr<DiskFile> direct, cached;
         std::optional<Error> problem;  // why it is not open
     };
-    [[nodiscard]] Result<OpenFile> open_file(const Path& path) const;
-    explicit BlockReader(Disk& disk) : disk_(&disk) {}
-
-    Disk* disk_;
+    [[nodiscard]] static Result<OpenFile> open_file(Disk& disk, const Path& path);
     std::vector<OpenFile> files_;
 };
 

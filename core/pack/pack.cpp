@@ -154,6 +154,7 @@ public:
     // From here on the directory is a store.
     [[nodiscard]] Status finish();
     [[nodiscard]] uint64_t bytes() const { return progress_.total_bytes; }
+    [[nodiscard]] size_t piece_count() const { return pieces_.pieces.size(); }
 
 private:
     struct Need {
@@ -382,8 +383,9 @@ Result<PackResult> pack(Disk& source_disk, Disk& disk, const PackOptions& option
         TRY(disk.make_directory(directory));
         TRY(disk.sync_directory(directory.parent_path()));
     }
-    PackJournal journal = found ? std::move(found->journal)
-                                : TRY(PackJournal::create(disk, options.destination, order));
+    PackJournal journal =
+        found ? std::move(found->journal)
+              : TRY(PackJournal::create(disk, options.destination, order, packing.piece_count()));
     TRY(packing.write_pieces(journal));
     TRY(packing.finish());
     result.bytes = packing.bytes();

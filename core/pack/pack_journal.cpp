@@ -51,12 +51,13 @@ Result<PackOrder> parse_order(std::string_view line) {
 
 }  // namespace
 
-Result<PackJournal> PackJournal::create(Disk& disk, const Path& directory, const PackOrder& order) {
+Result<PackJournal> PackJournal::create(Disk& disk, const Path& directory, const PackOrder& order,
+                                        size_t pieces) {
     Json::Object members = plan_members(order.plan);
     members.emplace_back("options", Json(order.options));
     const std::string line = Json(std::move(members)).dump() + "\n";
     const Path path = directory / kPackProgressName;
-    TRY(replace_file(disk, path, line));
+    TRY(replace_file(disk, path, line + std::string(pieces * kEntryBytes, '\0')));
     return PackJournal(TRY(disk.open(path, OpenFor::kWriting, Through::kPageCache)), line.size(),
                        order.plan.id);
 }

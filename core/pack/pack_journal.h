@@ -1,7 +1,8 @@
 #pragma once
 // pack.progress: what an unfinished store is going to be, and which of its pieces lie on the drive. A line of JSON, written
 // once and whole; then 24 bytes for every finished piece: its index, its checksum, and a check of the two that a torn
-// write cannot pass. A piece counts once its entry is synced, and its entry is written when its bytes are synced.
+// write cannot pass. A piece counts once its entry is synced, and its entry is written when its bytes are synced. The file
+// has the room for all entries from the beginning: when the disk is full, what is finished must still be recorded.
 
 #include <cstdint>
 #include <memory>
@@ -34,7 +35,7 @@ public:
     struct Found;
     [[nodiscard]] static Result<std::optional<Found>> open(Disk& disk, const Path& directory);
     [[nodiscard]] static Result<PackJournal> create(Disk& disk, const Path& directory,
-                                                    const PackOrder& order);
+                                                    const PackOrder& order, size_t pieces);
 
     // Durable when it returns.
     [[nodiscard]] Status append(std::span<const FinishedPiece> pieces);

@@ -177,12 +177,14 @@ void Checking::check_files(const BlockReader& reader) {
         } else if (wanted.header) {
             Result<PageBuffer> memory =
                 PageBuffer::create(BlockReader::memory_for(kStoreBlockBytes), HugePages::kNo);
-            const auto block = memory ? reader.read(file, 0, kStoreBlockBytes, memory->bytes())
-                                      : Result<std::span<const std::byte>>(memory.error());
-            if (!block) {
-                problem = block.error().message;
-            } else if (decode_header(block->first<kStoreBlockBytes>()) != wanted.header) {
-                problem = "its header is another one";
+            for (int attempt = 0; attempt < 2; ++attempt) {
+                const auto block = memory ? reader.read(file, 0, kStoreBlockBytes, memory->bytes())
+                                          : Result<std::span<const std::byte>>(memory.error());
+                problem = !block ? block.error().message
+                          : decode_header(block->first<kStoreBlockBytes>()) != wanted.header
+                              ? std::string("its header is another one")
+                              : std::string();
+                if (problem.empty()) break;
             }
         }
         if (problem.empty()) continue;
@@ -214,7 +216,9 @@ std::optional<std::string> Checking::copied_problem(const CopiedFile& file) cons
 
 void Checking::check_copied() {
     for (const CopiedFile& file : manifest_.files) {
-        if (auto problem = copied_problem(file)) {
+        auto problem = copied_problem(file);
+        if (problem) problem = copied_problem(file);  // once more: the drive may have stumbled
+        if (problem) {
             report({{"the file", directory_ / file.name, 0, *std::move(problem), false, ""},
                     {},
                     std::nullopt,
