@@ -43,6 +43,12 @@ int call(const Verb& verb, Terminal& terminal) {
             return calibrate_verb(options, terminal);
         }
         int operator()(const PlanOptions& options) const { return plan_verb(options, terminal); }
+        int operator()(const PackVerbOptions& options) const {
+            return pack_verb(options, terminal);
+        }
+        int operator()(const VerifyVerbOptions& options) const {
+            return verify_verb(options, terminal);
+        }
     };
     return std::visit(Call{terminal}, verb);
 }

@@ -298,6 +298,8 @@ struct CommandLine {
         add_eval();
         add_calibrate();
         add_plan_flags(*of("plan"), plan);
+        add_pack();
+        add_verify();
     }
 
     void add_run() {
@@ -367,6 +369,35 @@ struct CommandLine {
         add_effort_table(verb, calibrate.model.effort_table);
     }
 
+    void add_pack() {
+        CLI::App& verb = *of("pack");
+        verb.add_option("source", pack_source)->required()->type_name("SRC");
+        verb.add_option("destination", pack_destination)->required()->type_name("DST");
+        verb.add_option("--experts", pack.experts,
+                        "How the experts are stored: released (as SRC has them) or f4 (the "
+                        "same, if SRC has FP4). Default: released.")
+            ->type_name("FORMAT")
+            ->group(group(kFilesGroup));
+        verb.add_option("--also", pack_also,
+                        "Another directory, on another drive: the experts are spread over DST "
+                        "and these, to be read from all drives at once. May be given several "
+                        "times.")
+            ->type_name("DIR")
+            ->expected(1)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+            ->group(group(kFilesGroup));
+    }
+
+    void add_verify() {
+        CLI::App& verb = *of("verify");
+        verb.add_option("directory", verify_directory)->required()->type_name("DIR");
+        verb.add_option("--repair", verify_repair,
+                        "Makes what is broken again from SRC, the checkpoint or store that DIR "
+                        "was made from, and nothing else.")
+            ->type_name("SRC")
+            ->group(group(kFilesGroup));
+    }
+
     CLI::App* of(std::string_view verb) { return app.get_subcommand(std::string(verb)); }
 
     CLI::App app{"", "millrace"};
@@ -384,6 +415,9 @@ struct CommandLine {
     CalibrateOptions calibrate;
     std::string calibrate_out, eval_against;
     PlanOptions plan;
+    PackVerbOptions pack;
+    std::string pack_source, pack_destination, verify_directory, verify_repair;
+    std::vector<std::string> pack_also;
 };
 
 std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
@@ -419,6 +453,17 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         return Verb(line.calibrate);
     }
     if (name == "plan") return Verb(line.plan);
+    if (name == "pack") {
+        line.pack.source = line.pack_source;
+        line.pack.destination = line.pack_destination;
+        line.pack.also.assign(line.pack_also.begin(), line.pack_also.end());
+        return Verb(line.pack);
+    }
+    if (name == "verify") {
+        VerifyVerbOptions verify{line.verify_directory, std::nullopt};
+        if (verb.count("--repair") > 0) verify.repair = line.verify_repair;
+        return Verb(verify);
+    }
     if (name == "run") {
         if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
         finish_answer(line.run.answer, line.run.model, verb);

@@ -102,8 +102,19 @@ struct PlanOptions {
     bool json = false;
 };
 
+struct PackVerbOptions {
+    Path source, destination;
+    std::vector<Path> also;
+    std::string experts = "released";
+};
+struct VerifyVerbOptions {
+    Path directory;
+    std::optional<Path> repair;
+};
+
 using Verb = std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
-                          LogitsOptions, EvalOptions, BenchOptions, PlanOptions, CalibrateOptions>;
+                          LogitsOptions, EvalOptions, BenchOptions, PlanOptions, CalibrateOptions,
+                          PackVerbOptions, VerifyVerbOptions>;
 
 // The command line asks for a text (help, version), or is wrong.
 struct Shown {

@@ -42,25 +42,6 @@ std::string format_words(const LinearWeight& expert) {
     return "?";
 }
 
-std::string release_name(const ModelConfig& config, DraftBlocks drafts, WeightFormat experts) {
-    for (const ReleasedSize& size : kSizes) {
-        if (config.hidden != size.hidden || config.layer_count() != size.layers ||
-            config.heads != size.heads || config.q_rank != size.q_rank ||
-            config.expert_inner != size.expert_inner) {
-            continue;
-        }
-        std::string name = cat("DeepSeek-V4-", size.name);
-        if (experts == WeightFormat::kFp8) name += "-Base";
-        if (drafts.kind == DraftKind::kDspark) name += cat("-", size.with_dspark);
-        if (config.experts != size.experts) {
-            name += cat(", with ", config.experts, " of ", size.experts, " experts a layer");
-        }
-        return name;
-    }
-    return cat(config.synthetic_seed != 0 ? "A synthetic checkpoint" : "A model",
-               " of the DeepSeek-V4 architecture in none of the released sizes");
-}
-
 // Expected tensors of one block that are not here.
 struct Absent {
     std::vector<std::string> names;
@@ -194,6 +175,25 @@ private:
 };
 
 }  // namespace
+
+std::string release_name(const ModelConfig& config, DraftBlocks drafts, WeightFormat experts) {
+    for (const ReleasedSize& size : kSizes) {
+        if (config.hidden != size.hidden || config.layer_count() != size.layers ||
+            config.heads != size.heads || config.q_rank != size.q_rank ||
+            config.expert_inner != size.expert_inner) {
+            continue;
+        }
+        std::string name = cat("DeepSeek-V4-", size.name);
+        if (experts == WeightFormat::kFp8) name += "-Base";
+        if (drafts.kind == DraftKind::kDspark) name += cat("-", size.with_dspark);
+        if (config.experts != size.experts) {
+            name += cat(", with ", config.experts, " of ", size.experts, " experts a layer");
+        }
+        return name;
+    }
+    return cat(config.synthetic_seed != 0 ? "A synthetic checkpoint" : "A model",
+               " of the DeepSeek-V4 architecture in none of the released sizes");
+}
 
 Result<Inspection> inspect(const Path& directory) {
     Inspection out;

@@ -56,6 +56,10 @@ struct Inspection {
     [[nodiscard]] std::string text() const;
 };
 
+// "DeepSeek-V4-Flash-0731 …", or a description where no release has these shapes.
+[[nodiscard]] std::string release_name(const ModelConfig& config, DraftBlocks drafts,
+                                       WeightFormat experts);
+
 // Fails when there is no readable config.json or no shard, or when a header is broken; everything
 // else is reported.
 [[nodiscard]] Result<Inspection> inspect(const Path& directory);
