@@ -19,18 +19,6 @@ uint64_t memory_bytes() {
     return static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes);
 }
 
-// Files of `directory` that may be read for drive.read: the largest kind of data there is, sorted.
-Result<std::vector<Path>> shards_of(const Path& directory) {
-    std::vector<Path> files;
-    std::error_code failed;
-    for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
-        if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
-    }
-    if (failed) return io_error("listing", directory, failed.value());
-    std::ranges::sort(files);
-    return files;
-}
-
 Status run_bench(const BenchOptions& options, BenchReport& report) {
     SystemClock clock;
     const int threads =
@@ -53,12 +41,25 @@ Status run_bench(const BenchOptions& options, BenchReport& report) {
     if (!options.file.empty()) {
         files.emplace_back(options.file);
     } else {
-        files = TRY(shards_of(options.model.directory));
+        files = TRY(weight_files(options.model.directory));
     }
     return bench_machine(setting, files, report);
 }
 
 }  // namespace
+
+Result<std::vector<Path>> weight_files(const Path& directory) {
+    std::vector<Path> files;
+    std::error_code failed;
+    // A name that is no directory holds none.
+    if (!std::filesystem::is_directory(directory, failed)) return files;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
+        if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+    }
+    if (failed) return io_error("listing", directory, failed.value());
+    std::ranges::sort(files);
+    return files;
+}
 
 int bench_verb(const BenchOptions& options, Terminal& terminal) {
     BenchReport report(&terminal, options.json ? BenchFormat::kJson : BenchFormat::kTable,

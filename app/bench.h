@@ -53,6 +53,16 @@ struct BenchSetting {
 // Memory in huge pages if granted, every page of it touched, the same numbers whatever the number of threads.
 [[nodiscard]] Result<PageBuffer> filled_memory(Pool& pool, uint64_t bytes, HugePages huge);
 
+// Files of `directory` that hold weights, sorted.
+[[nodiscard]] Result<std::vector<Path>> weight_files(const Path& directory);
+struct DriveRate {
+    double bytes_per_second = 0;
+    bool direct = false;  // around the page cache
+};
+// At most sizes.drive_bytes of `files`, read as experts are. They must hold something.
+[[nodiscard]] Result<DriveRate> drive_bandwidth(const BenchSetting& setting,
+                                                const std::vector<Path>& files);
+
 // `files`: what drive.read reads, at most sizes.drive_bytes of it; none: there is no such row.
 [[nodiscard]] Status bench_machine(const BenchSetting& setting, const std::vector<Path>& files,
                                    BenchReport& report);

@@ -132,23 +132,9 @@ Status read_everything(ExpertCache& cache, int32_t experts) {
 Status bench_drive(const BenchSetting& setting, const std::vector<Path>& files,
                    BenchReport& report) {
     if (!report.wants("drive.read") || files.empty()) return {};
-    const ExpertLayout layout = TRY(layout_of(files, setting.sizes.drive_bytes));
-    if (layout.experts == 0) {
-        return Error{ErrorCode::kInvalid,
-                     cat(files.front().string(), " is empty: drive.read needs a file with data")};
-    }
-    std::vector<double> runs;
-    bool direct = true;
-    for (int i = 0; i < setting.timing.repeat; ++i) {
-        // A new cache each time: nothing of the files is in a slot.
-        const auto cache = TRY(ExpertCache::create(
-            layout, {.ram_budget_bytes = 12 * layout.slot_bytes(), .min_slots = 1},
-            setting.timing.clock));
-        TRY(read_everything(*cache, layout.experts));
-        runs.push_back(cache->stats().bandwidth());
-        direct = direct && cache->stats().direct;
-    }
-    report.add_rate(direct ? "drive.read" : "drive.read.cached", median(runs) * kGiga, "GB/s", {});
+    const DriveRate rate = TRY(drive_bandwidth(setting, files));
+    report.add_rate(rate.direct ? "drive.read" : "drive.read.cached", rate.bytes_per_second * kGiga,
+                    "GB/s", {});
     return {};
 }
 
@@ -206,6 +192,27 @@ double dot_peak(const BenchSetting& setting, Pool& pool, Isa isa, DotProduct dot
     const double seconds = seconds_a_call(
         setting.timing, [&] { run = run_dots(pool, isa, dot, pieces, setting.sizes.peak_rounds); });
     return static_cast<double>(run.amount) / seconds;
+}
+
+Result<DriveRate> drive_bandwidth(const BenchSetting& setting, const std::vector<Path>& files) {
+    const ExpertLayout layout = TRY(layout_of(files, setting.sizes.drive_bytes));
+    if (layout.experts == 0) {
+        return Error{ErrorCode::kInvalid,
+                     cat(files.front().string(), " is empty: drive.read needs a file with data")};
+    }
+    std::vector<double> runs;
+    DriveRate rate{.direct = true};
+    for (int i = 0; i < setting.timing.repeat; ++i) {
+        // A new cache each time: nothing of the files is in a slot.
+        const auto cache = TRY(ExpertCache::create(
+            layout, {.ram_budget_bytes = 12 * layout.slot_bytes(), .min_slots = 1},
+            setting.timing.clock));
+        TRY(read_everything(*cache, layout.experts));
+        runs.push_back(cache->stats().bandwidth());
+        rate.direct = rate.direct && cache->stats().direct;
+    }
+    rate.bytes_per_second = median(runs);
+    return rate;
 }
 
 Status bench_machine(const BenchSetting& setting, const std::vector<Path>& files,

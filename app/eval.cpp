@@ -11,16 +11,58 @@
 namespace millrace {
 namespace {
 
-// Two runtimes on one checkpoint, side by side. Logits live for one chunk.
+// How many answers each of the two gets right to the last token: every token of the expected answer is its most probable
+// one after those before it.
+struct ExactAnswers {
+    int64_t asked = 0, exact = 0, reference_exact = 0;
+
+    ExactAnswers& operator+=(const ExactAnswers& more) {
+        asked += more.asked;
+        exact += more.exact;
+        reference_exact += more.reference_exact;
+        return *this;
+    }
+};
+
+struct Score {
+    LogitDistance distance;
+    ExactAnswers answers;
+    int64_t texts = 0;
+
+    Score& operator+=(const Score& more) {
+        distance += more.distance;
+        answers += more.answers;
+        texts += more.texts;
+        return *this;
+    }
+};
+
+bool is_top(std::span<const float> logits, TokenId token) {
+    return std::ranges::max_element(logits) - logits.begin() == token.value;
+}
+
+// Two runtimes side by side: on one checkpoint in two arithmetics, or on two in one. Logits live for one chunk.
 class Pair {
 public:
-    static Result<std::unique_ptr<Pair>> open(ModelOptions options) {
+    static Result<std::unique_ptr<Pair>> open(ModelOptions options, const Path& against) {
         // Two sets of threads that take turns: the system finds free CPUs for whichever works.
         options.runtime.pinning = Pinning::kNo;
         ModelOptions reference = options;
-        reference.runtime.ops = "reference";
+        if (against.empty()) {
+            reference.runtime.ops = "reference";
+        } else {
+            reference.directory = against;
+        }
         std::unique_ptr<Pair> pair(
             new Pair(TRY(open_runtime(reference)), TRY(open_runtime(options))));
+        const ModelConfig& one = pair->reference_->config();
+        const ModelConfig& other = pair->runtime_->config();
+        if (one.vocabulary != other.vocabulary) {
+            return Error{ErrorCode::kInvalid,
+                         cat(against.string(), " has ", one.vocabulary, " tokens and ",
+                             options.directory.string(), " ", other.vocabulary,
+                             "; only models with the same tokens can be compared")};
+        }
         pair->reference_session_.emplace(TRY(pair->reference_->new_session()));
         pair->session_.emplace(TRY(pair->runtime_->new_session()));
         return pair;
@@ -28,10 +70,12 @@ public:
 
     [[nodiscard]] const Runtime& runtime() const { return *runtime_; }
 
-    // Every token of `text`, which fits the context, from those before it. Calls progress(tokens) after each chunk.
+    // Every token of `text`, which fits the context, from those before it; its expected answer begins at `answer`, which
+    // is the text's size where there is none. Calls progress(tokens) after each chunk.
     template <class Progress>
-    [[nodiscard]] Status score(std::span<const TokenId> text, LogitDistance& distance,
+    [[nodiscard]] Status score(std::span<const TokenId> text, size_t answer, Score& score,
                                const Progress& progress) {
+        bool exact = true, reference_exact = true;
         reference_session_->reset();
         session_->reset();
         const int64_t vocabulary = runtime_->config().vocabulary;
@@ -45,10 +89,17 @@ public:
             TRY(runtime_->forward(*session_, chunk, LogitsWanted::kAll, is));
             for (int64_t r = 0; r < n; ++r) {
                 const size_t next = done + static_cast<size_t>(r) + 1;
-                if (next < text.size()) distance.add(should.row(r), is.row(r), text[next]);
+                if (next >= text.size()) continue;
+                score.distance.add(should.row(r), is.row(r), text[next]);
+                if (next < answer) continue;
+                exact = exact && is_top(is.row(r), text[next]);
+                reference_exact = reference_exact && is_top(should.row(r), text[next]);
             }
             done += chunk.size();
             progress(n);
+        }
+        if (answer < text.size()) {
+            score.answers += {1, exact ? 1 : 0, reference_exact ? 1 : 0};
         }
         return {};
     }
@@ -77,34 +128,46 @@ std::string arithmetic_name(const RuntimeOptions& options) {
 // A table for people, or a line of JSON for each row.
 class Report {
 public:
-    Report(bool json, std::string arithmetic, Terminal& terminal)
-        : json_(json), arithmetic_(std::move(arithmetic)), terminal_(terminal) {}
+    Report(bool json, std::string arithmetic, std::string against, Terminal& terminal)
+        : json_(json),
+          arithmetic_(std::move(arithmetic)),
+          against_(std::move(against)),
+          terminal_(terminal) {}
 
     void begin() {
         if (json_) return;
-        terminal_.text(cat(arithmetic_, " against the reference\n\n", cell("", 24), cell("texts"),
+        terminal_.text(cat(arithmetic_, " against ", against_, "\n\n", cell("", 24), cell("texts"),
                            cell("tokens"), cell("perplexity", 12), cell("reference", 12),
                            cell("ln ratio", 12), cell("mean KL", 12), cell("top-1", 10),
-                           cell("max |dlogit|", 14), "\n"));
+                           cell("max |dlogit|", 14), cell("exact", 12), cell("reference", 12),
+                           "\n"));
     }
-    void row(std::string_view name, int64_t texts, const LogitDistance& d) {
-        if (json_) return line(name, texts, d);
+    void row(std::string_view name, const Score& score) {
+        if (json_) return line(name, score);
+        const LogitDistance& d = score.distance;
+        const ExactAnswers& a = score.answers;
+        const auto of_asked = [&](int64_t exact) {
+            return cell(a.asked == 0 ? "" : cat(exact, " of ", a.asked), 12);
+        };
         std::string first(name);
         first.resize(std::max<size_t>(first.size() + 1, 24), ' ');
         terminal_.text(
-            cat(first, cell(cat(texts)), cell(cat(d.rows())), cell(fixed(d.perplexity(), 4), 12),
-                cell(fixed(d.reference_perplexity(), 4), 12), cell(fixed(d.log_ratio(), 6), 12),
-                cell(fixed(d.mean_divergence(), 6), 12),
+            cat(first, cell(cat(score.texts)), cell(cat(d.rows())),
+                cell(fixed(d.perplexity(), 4), 12), cell(fixed(d.reference_perplexity(), 4), 12),
+                cell(fixed(d.log_ratio(), 6), 12), cell(fixed(d.mean_divergence(), 6), 12),
                 cell(cat(fixed(100 * d.top1_equal(), 2), " %"), 10),
-                cell(fixed(d.largest_difference(), 3), 14), "\n"));
+                cell(fixed(d.largest_difference(), 3), 14), of_asked(a.exact),
+                of_asked(a.reference_exact), "\n"));
     }
 
 private:
-    void line(std::string_view name, int64_t texts, const LogitDistance& d) {
+    void line(std::string_view name, const Score& score) {
+        const LogitDistance& d = score.distance;
         Json out;
         out.set("class", name);
         out.set("arithmetic", arithmetic_);
-        out.set("texts", texts);
+        out.set("against", against_);
+        out.set("texts", score.texts);
         out.set("tokens", d.rows());
         out.set("perplexity", d.perplexity());
         out.set("reference_perplexity", d.reference_perplexity());
@@ -114,6 +177,9 @@ private:
         out.set("largest_difference", d.largest_difference());
         out.set("mean_difference", d.mean_difference());
         out.set("reference_deviation", d.reference_deviation());
+        out.set("answers", score.answers.asked);
+        out.set("exact", score.answers.exact);
+        out.set("reference_exact", score.answers.reference_exact);
         terminal_.text(cat(out.dump(), "\n"));
     }
     static std::string cell(std::string text, size_t columns = 8) {
@@ -122,25 +188,9 @@ private:
     }
 
     bool json_;
-    std::string arithmetic_;
+    std::string arithmetic_, against_;
     Terminal& terminal_;
 };
-
-Result<std::vector<EvalClass>> read_classes(const EvalOptions& options) {
-    const Conversation conversation =
-        TRY(open_conversation(options.model.directory, options.model.effort_table));
-    const std::vector<Path> files =
-        options.files.empty() ? TRY(find_eval_files(options.model.directory / "eval"))
-                                        : options.files;
-                                        std::vector<EvalClass> out;
-                                        for (const Path& file : files) {
-                                            out.push_back(TRY(read_eval_class(
-                                                file, conversation,
-                                                options.texts.value_or(
-                                                    std::numeric_limits<int64_t>::max()))));
-                                        }
-                                        return out;
-}
 
 // Memory for what these texts need, and for two.
 ModelOptions options_for(const EvalOptions& options, const std::vector<EvalClass>& classes) {
@@ -162,10 +212,16 @@ Status evaluate(const EvalOptions& options, Terminal& terminal) {
         return Error{ErrorCode::kInvalid,
                      "--context is 1, and a text has a token to predict from 2 on"};
     }
-    const std::vector<EvalClass> classes = TRY(read_classes(options));
-    const std::unique_ptr<Pair> pair = TRY(Pair::open(options_for(options, classes)));
+    const std::vector<EvalClass> classes = TRY(read_eval_classes(options.model, options.texts));
+    const std::unique_ptr<Pair> pair =
+        TRY(Pair::open(options_for(options, classes), options.against));
     const Runtime& runtime = pair->runtime();
-    Report report(options.json, arithmetic_name(runtime.options()), terminal);
+    const bool two_models = !options.against.empty();
+    const std::string arithmetic = arithmetic_name(runtime.options());
+    Report report(
+        options.json,
+        two_models ? cat(options.model.directory.string(), " (", arithmetic, ")") : arithmetic,
+        two_models ? options.against.string() : "the reference", terminal);
     report.begin();
     SystemClock clock;
     const int64_t begin = clock.now_ns();
@@ -178,20 +234,23 @@ Status evaluate(const EvalOptions& options, Terminal& terminal) {
         if (clock.now_ns() - begin > kSecond)
             terminal.progress(cat(done, " of ", total, " tokens"));
     };
-    LogitDistance all;
-    int64_t texts = 0;
+    Score all;
     for (const EvalClass& c : classes) {
-        LogitDistance distance;
-        for (const auto& text : c.texts) {
-            for (const auto& part : cut_to_context(text, runtime.options().context_max))
-                TRY(pair->score(part, distance, progress));
+        Score score;
+        for (size_t i = 0; i < c.texts.size(); ++i) {
+            const auto parts = cut_to_context(c.texts[i], runtime.options().context_max);
+            for (const auto& part : parts) {
+                // An answer whose question was cut off says nothing.
+                const size_t answer = parts.size() == 1 ? c.answers[i] : part.size();
+                TRY(pair->score(part, answer, score, progress));
+            }
+            ++score.texts;
         }
-        report.row(c.name, static_cast<int64_t>(c.texts.size()), distance);
+        report.row(c.name, score);
         TRY(terminal.flush());
-        all += distance;
-        texts += static_cast<int64_t>(c.texts.size());
+        all += score;
     }
-    if (classes.size() > 1) report.row("all", texts, all);
+    if (classes.size() > 1) report.row("all", all);
     return terminal.flush();
 }
 

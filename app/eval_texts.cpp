@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <system_error>
 
+#include "app/composition.h"
 #include "core/base/check.h"
 #include "core/base/strings.h"
 
@@ -21,9 +23,19 @@ Result<std::vector<TokenId>> plain_text(const Conversation& conversation, std::s
     return ids;
 }
 
-Result<std::vector<TokenId>> text_of_line(const Conversation& conversation, const Json& line) {
+// One text, and where the expected answer begins in it.
+struct EvalText {
+    std::vector<TokenId> ids;
+    size_t answer = 0;
+};
+
+Result<EvalText> text_of_line(const Conversation& conversation, const Json& line) {
     const Json* text = line.find("text");
-    if (text != nullptr && text->is_string()) return plain_text(conversation, *text->as_string());
+    if (text != nullptr && text->is_string()) {
+        std::vector<TokenId> ids = TRY(plain_text(conversation, *text->as_string()));
+        const size_t end = ids.size();
+        return EvalText{std::move(ids), end};
+    }
     const Json* expected = line.find("expected");
     if (line.find("messages") == nullptr || expected == nullptr || !expected->is_string()) {
         return Error{ErrorCode::kInvalid,
@@ -36,31 +48,31 @@ Result<std::vector<TokenId>> text_of_line(const Conversation& conversation, cons
     if (mode != nullptr && line.find("thinking_mode") == nullptr) {
         request.set("thinking_mode", *mode);
     }
-    std::vector<TokenId> ids = TRY(conversation.render(request))
-    .ids;
+    auto rendered = TRY(conversation.render(request));
+    EvalText out{std::move(rendered.ids), 0};
+    out.answer = out.ids.size();
     const std::vector<TokenId> answer =
         TRY(conversation.tokenizer().encode(*expected->as_string(), Specials::kRecognise));
-    ids.insert(ids.end(), answer.begin(), answer.end());
-    return ids;
+    out.ids.insert(out.ids.end(), answer.begin(), answer.end());
+    return out;
 }
 
-Result<std::vector<std::vector<TokenId>>> texts_of_lines(const Conversation& conversation,
-                                                         std::string_view text, int64_t texts_max) {
-    std::vector<std::vector<TokenId>> out;
-    for (int64_t number = 1; !text.empty() && static_cast<int64_t>(out.size()) < texts_max;
-         ++number) {
+Status add_lines(const Conversation& conversation, std::string_view text, int64_t texts_max,
+                 EvalClass& out) {
+    for (int64_t number = 1; !text.empty() && std::ssize(out.texts) < texts_max; ++number) {
         const size_t end = std::min(text.find('\n'), text.size());
         const std::string_view line = text.substr(0, end);
         text.remove_prefix(std::min(end + 1, text.size()));
         if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-        const auto read = [&]() -> Result<std::vector<TokenId>> {
+        const auto read = [&]() -> Result<EvalText> {
             return text_of_line(conversation, TRY(Json::parse(line)));
         };
-        Result<std::vector<TokenId>> ids = read();
-        if (!ids.ok()) return ids.error().in(cat("line ", number));
-        out.push_back(*std::move(ids));
+        Result<EvalText> found = read();
+        if (!found.ok()) return found.error().in(cat("line ", number));
+        out.texts.push_back(std::move(found->ids));
+        out.answers.push_back(found->answer);
     }
-    return out;
+    return {};
 }
 
 }  // namespace
@@ -84,9 +96,10 @@ Result<EvalClass> read_eval_class(const Path& file, const Conversation& conversa
     out.name = file.stem().string();
     const auto read = [&]() -> Status {
         if (file.extension() == ".jsonl") {
-            out.texts = TRY(texts_of_lines(conversation, text, texts_max));
+            TRY(add_lines(conversation, text, texts_max, out));
         } else if (!text.empty()) {
             out.texts.push_back(TRY(plain_text(conversation, text)));
+            out.answers.push_back(out.texts.back().size());
         }
         return {};
     };
@@ -127,6 +140,26 @@ std::vector<std::vector<TokenId>> cut_to_context(const std::vector<TokenId>& tex
         part.insert(part.end(), first, first + static_cast<std::ptrdiff_t>(count));
         out.push_back(std::move(part));
         done += count;
+    }
+    return out;
+}
+
+Result<std::vector<EvalClass>> read_eval_classes(const ModelOptions& model,
+                                                 const TextOptions& texts) {
+    const Conversation conversation = TRY(open_conversation(model.directory, model.effort_table));
+    std::vector<Path> files = texts.files;
+    if (files.empty()) files = TRY(find_eval_files(model.directory / "eval"));
+    std::vector<EvalClass> out;
+    for (const Path& file : files) {
+        EvalClass read = TRY(read_eval_class(
+            file, conversation, texts.count.value_or(std::numeric_limits<int64_t>::max())));
+        EvalClass kept{read.name, {}, {}};
+        for (auto i = static_cast<size_t>(texts.part - 1); i < read.texts.size();
+             i += static_cast<size_t>(texts.parts)) {
+            kept.texts.push_back(std::move(read.texts[i]));
+            kept.answers.push_back(read.answers[i]);
+        }
+        if (!kept.texts.empty()) out.push_back(std::move(kept));
     }
     return out;
 }

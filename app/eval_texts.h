@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "app/options.h"
 #include "core/base/file.h"
 #include "core/base/result.h"
 #include "core/text/conversation.h"
@@ -15,6 +16,8 @@ namespace millrace {
 struct EvalClass {
     std::string name;
     std::vector<std::vector<TokenId>> texts;  // each begins with the beginning of a sentence
+    std::vector<size_t>
+        answers;  // [texts]: where the expected answer begins; the text's end if there is none
 
     [[nodiscard]] int64_t tokens() const;
     [[nodiscard]] int64_t longest() const;
@@ -25,6 +28,10 @@ struct EvalClass {
 // {"text"}, plain text. Any other file is one plain text. Plain text becomes no special token.
 [[nodiscard]] Result<EvalClass> read_eval_class(const Path& file, const Conversation& conversation,
                                                 int64_t texts_max);
+
+// All classes that the options ask for, rendered as the model's chat does it.
+[[nodiscard]] Result<std::vector<EvalClass>> read_eval_classes(const ModelOptions& model,
+                                                               const TextOptions& texts);
 
 // The files NAME.jsonl of a directory by name; an error if there is none.
 [[nodiscard]] Result<std::vector<Path>> find_eval_files(const Path& directory);

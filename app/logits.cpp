@@ -5,6 +5,7 @@
 #include "app/json_lines.h"
 #include "app/output_file.h"
 #include "app/verbs.h"
+#include "core/model/safetensors.h"
 
 namespace millrace {
 namespace {
@@ -33,21 +34,9 @@ Result<std::vector<TokenId>> read_token_file(const Path& path, int64_t vocabular
     return ids;
 }
 
-// The header of a safetensors file with the one tensor `logits` [rows, vocabulary], padded to 8 bytes.
-std::string safetensors_header(int64_t rows, int64_t vocabulary) {
-    std::string json =
-        cat(R"({"logits":{"dtype":"F32","shape":[)", rows, ",", vocabulary,
-            R"(],"data_offsets":[0,)", rows * vocabulary * int64_t{sizeof(float)}, "]}}");
-    json.resize(round_up(json.size(), 8), ' ');
-    std::string out;
-    for (size_t byte = 0; byte < 8; ++byte)
-        out += static_cast<char>(json.size() >> (8 * byte) & 0xFF);
-    return out + json;
-}
-
 Status write_logits(const LogitsOptions& options, Terminal& terminal) {
-    const int64_t vocabulary = TRY(read_config(options.model.directory))
-    .vocabulary;
+    const ModelConfig config = TRY(read_config(options.model.directory));
+    const int64_t vocabulary = config.vocabulary;
     const std::vector<TokenId> ids = TRY(read_token_file(options.tokens, vocabulary));
     const auto count = static_cast<int64_t>(ids.size());
     const int64_t prefill = options.prefill.value_or(count);
@@ -64,7 +53,11 @@ Status write_logits(const LogitsOptions& options, Terminal& terminal) {
     const std::unique_ptr<Runtime> runtime = TRY(open_runtime(model));
     Session session = TRY(runtime->new_session());
     OutputFile file = TRY(OutputFile::create(options.out));
-    const std::string header = safetensors_header(count, vocabulary);
+    StoredTensor tensor;
+    tensor.name = "logits";
+    tensor.dtype = DType::kF32;
+    tensor.shape = {count, vocabulary};
+    const std::string header = safetensors_header({&tensor, 1});
     TRY(file.write(std::as_bytes(std::span(header))));
 
     const int64_t chunk_max = model.runtime.prefill_chunk;

@@ -39,6 +39,10 @@ int call(const Verb& verb, Terminal& terminal) {
         }
         int operator()(const BenchOptions& options) const { return bench_verb(options, terminal); }
         int operator()(const EvalOptions& options) const { return eval_verb(options, terminal); }
+        int operator()(const CalibrateOptions& options) const {
+            return calibrate_verb(options, terminal);
+        }
+        int operator()(const PlanOptions& options) const { return plan_verb(options, terminal); }
     };
     return std::visit(Call{terminal}, verb);
 }

@@ -18,6 +18,11 @@ struct ManualText {
     std::string_view examples;     // lines
 };
 
+// All verbs, in the order in which they are listed (manual_texts.cpp).
+[[nodiscard]] std::span<const ManualText> manual_texts();
+// Null when there is no such verb.
+[[nodiscard]] const ManualText* manual_of(std::string_view verb);
+
 // `app` has the flags of the verb.
 [[nodiscard]] std::string manual_page(const CLI::App& app, const ManualText& text);
 // The page of the program itself.

@@ -10,6 +10,7 @@
 
 #include "app/bench_options.h"
 #include "app/manual.h"
+#include "app/plan_options.h"
 #include "app/size.h"
 #include "core/base/machine.h"
 #include "core/base/strings.h"
@@ -22,91 +23,6 @@ constexpr std::string_view kModelGroup = "MODEL";
 constexpr std::string_view kAnswerGroup = "ANSWER";
 constexpr std::string_view kFilesGroup = "INPUT AND OUTPUT";
 constexpr std::string_view kOtherGroup = "OTHER";
-
-constexpr std::array<ManualText, 8> kManual = {{
-    {"chat", "talks with a model in the terminal", "[FLAGS]",
-     "Opens a conversation. The answer appears while it is made; the model's thinking is shown "
-     "less "
-     "prominently. Type /help there for the commands. Ctrl-C stops an answer, Ctrl-D leaves.\n"
-     "\n"
-     "Where standard input is no terminal every line is a message, and only the answers are "
-     "written. What was typed is kept in ~/.local/share/millrace/history.",
-     "millrace\n"
-     "millrace chat --model /models/DeepSeek-V4-Flash --ram-budget 24G --think high\n"
-     "echo 'What can you do?' | millrace chat"},
-    {"run", "answers one prompt", "[FLAGS] [PROMPT]",
-     "Takes the prompt from the argument or, without one, from standard input, and writes the "
-     "answer "
-     "to standard output as it is made. Thinking and tool calls go to standard error.\n"
-     "\n"
-     "With --json each event is one line of JSON: {\"type\": \"prefill\", \"done\", \"total\"}, "
-     "{\"type\": \"reasoning\" or \"answer\", \"text\"}, {\"type\": \"tool_call\", \"id\", "
-     "\"name\", "
-     "\"arguments\"}; the last line is {\"type\": \"finished\", \"reason\", \"answer\", "
-     "\"reasoning\", \"tool_calls\", \"prompt_ids\", \"ids\", \"seed\", \"stats\"} or {\"type\": "
-     "\"failed\", \"error\"}. Reasons: stop, tool_calls, length, context.",
-     "millrace run 'Who are you?'\n"
-     "millrace run --temperature 0 --json < question.txt\n"
-     "millrace run --messages conversation.json --think high"},
-    {"inspect", "says what a checkpoint is", "DIR",
-     "Reads config.json, the index and the headers of the shards, and prints the release, the "
-     "layers by type, the experts, the bytes by class and what one token reads. Reads no weights: "
-     "works on a download that is not complete and on copies that hold headers only.",
-     "millrace inspect /models/DeepSeek-V4-Flash"},
-    {"tokens", "turns text into token ids and back", "[FLAGS]",
-     "Reads JSON lines from standard input and writes one for each: {\"text\": …} becomes "
-     "{\"ids\": […]}, {\"ids\": […]} becomes {\"text\": …}. Special tokens spelled in a text are "
-     "recognised, as the reference library does. Bytes that are no UTF-8 become U+FFFD in the "
-     "text. "
-     "Needs tokenizer.json only.",
-     "echo '{\"text\": \"Hello\"}' | millrace tokens\n"
-     "echo '{\"ids\": [0, 1]}' | millrace tokens --model /models/DeepSeek-V4-Flash"},
-    {"prompt", "renders conversations as the model is shown them", "[FLAGS]",
-     "Reads JSON lines {\"messages\", \"tools\", \"thinking_mode\": \"chat\" or \"thinking\", "
-     "\"reasoning_effort\", \"drop_thinking\"} from standard input and writes {\"prompt\", "
-     "\"ids\"} "
-     "for each. Text inside messages never becomes a special token. Needs tokenizer.json only.",
-     "echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}' | millrace prompt"},
-    {"logits", "computes the logits of a list of tokens", "--tokens FILE --out FILE [FLAGS]",
-     "Computes the first --prefill tokens in chunks and the others one by one, and writes a "
-     "safetensors file with the tensor `logits`, F32 [tokens, vocabulary]: a row for every "
-     "position. FILE of --tokens is JSON: [1, 2, 3] or {\"ids\": [1, 2, 3]}. The output appears "
-     "whole or not at all. Needs no tokenizer.",
-     "echo '[0, 17, 4]' > ids.json\n"
-     "millrace logits --tokens ids.json --prefill 2 --out logits.safetensors"},
-    {"bench", "measures the machine, the operations, a model", "WHAT [FLAGS]",
-     "WHAT is machine (memory, caches, dot products, drive), ops (each operation at the real "
-     "model's shapes, with weights from memory) or model (prefill and decode, and where the time "
-     "of a token goes). Every figure is shown beside its limit, measured in the same run: bytes "
-     "against the read bandwidth of all threads, multiply-adds against the dot products they are "
-     "made of. Unlike elsewhere all experts stay in memory unless --ram-budget says otherwise.\n"
-     "\n"
-     "With --json each figure is one line: {\"row\", \"value\", \"unit\", \"limit\", \"share\", "
-     "\"hash\"}; hash is of what was computed and stays the same on the same instruction set.",
-     "millrace bench machine\n"
-     "millrace bench ops --only gemv --threads 1\n"
-     "millrace bench model --model /models/DeepSeek-V4-Flash --contexts 1024,65536 --json"},
-    {"eval", "says how far an arithmetic is from the reference", "[FLAGS]",
-     "Scores texts with the chosen arithmetic (--ops) and with the reference side by side: every "
-     "token from those before it. Prints for each file the perplexity of both, the logarithm of "
-     "their ratio, the mean divergence of the predictions (KL, in nats), how often both find the "
-     "same token most probable, and the largest difference of a logit.\n"
-     "\n"
-     "A file NAME.jsonl holds one text a line: {\"messages\", \"thinking_mode\", \"expected\"}, a "
-     "conversation as the chat renders it with the expected answer behind it, or {\"text\"}. Any "
-     "other file is one plain text. A text longer than --context is cut. The two share the memory "
-     "of --ram-budget. The reference is slow.\n"
-     "\n"
-     "With --json each row is one line of JSON: {\"class\", \"arithmetic\", \"texts\", "
-     "\"tokens\", \"perplexity\", \"reference_perplexity\", \"log_ratio\", \"mean_divergence\", "
-     "\"top1_equal\", \"largest_difference\", \"mean_difference\", \"reference_deviation\"}.",
-     "millrace eval --texts 5\n"
-     "millrace eval --model /models/DeepSeek-V4-Flash --files book.txt --json"},
-}};
-
-const ManualText& manual_of(std::string_view verb) {
-    return *std::ranges::find(kManual, verb, &ManualText::name);
-}
 
 std::string group(std::string_view name) { return std::string(name); }
 
@@ -298,6 +214,52 @@ std::optional<Shown> finish_model(ModelOptions& model, const Raw& raw, const CLI
     return std::nullopt;
 }
 
+struct TextPart {
+    int64_t part = 0, parts = 0;
+};
+
+// "2/3"; absent for anything else.
+std::optional<TextPart> parse_part(std::string_view text) {
+    TextPart p;
+    const char* const end = text.data() + text.size();
+    const auto first = std::from_chars(text.data(), end, p.part);
+    if (first.ec != std::errc() || first.ptr == end || *first.ptr != '/') return std::nullopt;
+    const auto second = std::from_chars(first.ptr + 1, end, p.parts);
+    if (second.ec != std::errc() || second.ptr != end) return std::nullopt;
+    if (p.part < 1 || p.part > p.parts || p.parts > 1000000) return std::nullopt;
+    return p;
+}
+
+std::string part_problem(const std::string& text) {
+    if (parse_part(text)) return {};
+    return cat(quote_text(text), " is no part of a whole; write 1/2 or 2/2");
+}
+
+void add_text_flags(CLI::App& verb, std::vector<std::string>& files, std::string& part,
+                    TextOptions& texts) {
+    verb.add_option("--files", files, "Texts. Default: eval/*.jsonl in the model's directory.")
+        ->type_name("FILE")
+        ->group(group(kFilesGroup));
+    verb.add_option("--texts", texts.count, "The first N texts of a file. Default: all.")
+        ->type_name("N")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+        ->group(group(kFilesGroup));
+    verb.add_option("--part", part,
+                    "Every N-th text of a file, beginning with the K-th: 1/2 and 2/2 are the two "
+                    "halves, one to calibrate on and one to score. Default: all.")
+        ->type_name("K/N")
+        ->check(part_problem)
+        ->group(group(kFilesGroup));
+}
+
+void finish_texts(TextOptions& texts, const std::vector<std::string>& files,
+                  const std::string& part) {
+    texts.files.assign(files.begin(), files.end());
+    const TextPart p = *parse_part(part);
+    texts.part = p.part;
+    texts.parts = p.parts;
+}
+
 // The demo model says its fixed answers best when nothing is left to chance.
 void finish_answer(AnswerOptions& answer, const ModelOptions& model, const CLI::App& app) {
     if (model.demo && app.count("--temperature") == 0) answer.sampling.temperature = 0;
@@ -315,7 +277,7 @@ Path history_file(const Environment& environment) {
 // All flags of all verbs, and where they go.
 struct CommandLine {
     CommandLine() {
-        for (const ManualText& text : kManual) {
+        for (const ManualText& text : manual_texts()) {
             CLI::App* verb = app.add_subcommand(std::string(text.name));
             verb->set_help_flag("--help", "This text.")->group(group(kOtherGroup));
         }
@@ -334,6 +296,8 @@ struct CommandLine {
         add_logits();
         add_bench();
         add_eval();
+        add_calibrate();
+        add_plan_flags(*of("plan"), plan);
     }
 
     void add_run() {
@@ -380,18 +344,27 @@ struct CommandLine {
 
     void add_eval() {
         CLI::App& verb = *of("eval");
-        verb.add_option("--files", eval_files,
-                        "Texts to score. Default: eval/*.jsonl in the model's directory.")
-            ->type_name("FILE")
-            ->group(group(kFilesGroup));
-        verb.add_option("--texts", eval.texts, "Scores the first N texts of a file. Default: all.")
-            ->type_name("N")
-            ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
-            ->group(group(kFilesGroup));
+        verb.add_option("--against", eval_against,
+                        "A checkpoint to compare with, in the same arithmetic: what --model was "
+                        "packed from, say. Default: the model itself in reference arithmetic.")
+            ->type_name("DIR")
+            ->group(group(kModelGroup));
+        add_text_flags(verb, text_files, text_part, eval.texts);
         verb.add_flag("--json", eval.json, "One line of JSON for every row.")
             ->group(group(kFilesGroup));
         add_model(verb, eval.model, raw);
         add_effort_table(verb, eval.model.effort_table);
+    }
+
+    void add_calibrate() {
+        CLI::App& verb = *of("calibrate");
+        add_text_flags(verb, text_files, text_part, calibrate.texts);
+        verb.add_option("--out", calibrate_out,
+                        "Directory for the result. Default: the model's, where pack looks for it.")
+            ->type_name("DIR")
+            ->group(group(kFilesGroup));
+        add_model(verb, calibrate.model, raw);
+        add_effort_table(verb, calibrate.model.effort_table);
     }
 
     CLI::App* of(std::string_view verb) { return app.get_subcommand(std::string(verb)); }
@@ -406,7 +379,11 @@ struct CommandLine {
     LogitsOptions logits;
     BenchOptions bench;
     EvalOptions eval;
-    std::vector<std::string> eval_files;
+    std::vector<std::string> text_files;
+    std::string text_part = "1/1";
+    CalibrateOptions calibrate;
+    std::string calibrate_out, eval_against;
+    PlanOptions plan;
 };
 
 std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
@@ -431,9 +408,17 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
     }
     if (name == "eval") {
         if (auto shown = finish_model(line.eval.model, line.raw, verb)) return *shown;
-        line.eval.files.assign(line.eval_files.begin(), line.eval_files.end());
+        finish_texts(line.eval.texts, line.text_files, line.text_part);
+        line.eval.against = line.eval_against;
         return Verb(line.eval);
     }
+    if (name == "calibrate") {
+        if (auto shown = finish_model(line.calibrate.model, line.raw, verb)) return *shown;
+        finish_texts(line.calibrate.texts, line.text_files, line.text_part);
+        line.calibrate.out = line.calibrate_out;
+        return Verb(line.calibrate);
+    }
+    if (name == "plan") return Verb(line.plan);
     if (name == "run") {
         if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
         finish_answer(line.run.answer, line.run.model, verb);
@@ -484,9 +469,8 @@ std::variant<Verb, Shown> parse_command_line(const std::vector<std::string>& giv
     if (arguments.front() == "-h") arguments.front() = "--help";
     const std::string first = arguments.front();
     CommandLine line;
-    const bool known =
-        std::ranges::find(kManual, std::string_view(first), &ManualText::name) != kManual.end();
-    if (!known && !first.starts_with('-')) {
+    const ManualText* text = manual_of(first);
+    if (text == nullptr && !first.starts_with('-')) {
         return usage_error(cat("there is no verb ", quote_text(first)), "");
     }
     // CLI11 throws what it finds, and takes its arguments from the end.
@@ -494,13 +478,14 @@ std::variant<Verb, Shown> parse_command_line(const std::vector<std::string>& giv
     try {
         line.app.parse(arguments);
     } catch (const CLI::CallForHelp&) {
-        return Shown{known ? manual_page(*line.of(first), manual_of(first))
-                           : manual_overview(kManual)};
+        return Shown{text != nullptr ? manual_page(*line.of(first), *text)
+                                     : manual_overview(manual_texts())};
     } catch (const CLI::ParseError& error) {
-        return usage_error(without_controls(repair_utf8(error.what())), known ? first : "");
+        return usage_error(without_controls(repair_utf8(error.what())),
+                           text != nullptr ? first : "");
     }
     if (line.version) return Shown{cat("millrace ", MILLRACE_VERSION, "\n")};
-    if (line.app.get_subcommands().empty()) return Shown{manual_overview(kManual)};
+    if (line.app.get_subcommands().empty()) return Shown{manual_overview(manual_texts())};
     return verb_of(line, *line.app.get_subcommands().front(), environment);
 }
 

@@ -61,11 +61,23 @@ struct LogitsOptions {
     Path tokens, out;
     std::optional<int64_t> prefill;  // absent: all
 };
+// Which texts are scored or watched.
+struct TextOptions {
+    std::vector<Path> files;       // none: those of the model's directory eval/
+    std::optional<int64_t> count;  // of each file; absent: all
+    // Every `parts`-th text of a file, beginning with number `part`, so that what was calibrated on is not scored.
+    int64_t part = 1, parts = 1;
+};
 struct EvalOptions {
     ModelOptions model;
-    std::vector<Path> files;       // none: those of the model's directory eval/
-    std::optional<int64_t> texts;  // of each file; absent: all
+    Path against;  // a checkpoint to compare with; "": the same one in reference arithmetic
+    TextOptions texts;
     bool json = false;
+};
+struct CalibrateOptions {
+    ModelOptions model;
+    TextOptions texts;
+    Path out;  // a directory; "": the model's
 };
 
 struct BenchOptions {
@@ -78,8 +90,20 @@ struct BenchOptions {
     bool tiny = false, json = false;
 };
 
+struct PlanOptions {
+    Path model;  // a directory or a release
+    std::optional<uint64_t> ram_bytes;
+    std::optional<double> memory_rate, drive_rate, mac_rate;  // a second
+    int threads = 0;  // 0: one for every CPU that the process may use
+    int64_t context = 32768, prompt = 2048;
+    int32_t prefill_chunk = 512;
+    std::optional<double> hit_rate;
+    std::string experts;  // "": as they are
+    bool json = false;
+};
+
 using Verb = std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
-                          LogitsOptions, EvalOptions, BenchOptions>;
+                          LogitsOptions, EvalOptions, BenchOptions, PlanOptions, CalibrateOptions>;
 
 // The command line asks for a text (help, version), or is wrong.
 struct Shown {

@@ -1,7 +1,10 @@
 #include "app/size.h"
 
+#include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
+#include <cmath>
 #include <string>
 
 #include "core/base/strings.h"
@@ -59,6 +62,22 @@ Result<uint64_t> parse_size(std::string_view text) {
     const Wide bytes = (number << (10 * power)) / scale;
     if (bytes > kSizeMax) return too_large;
     return static_cast<uint64_t>(bytes);
+}
+
+Result<double> parse_rate(std::string_view text) {
+    const Error malformed{ErrorCode::kInvalid, cat(quote_text(text),
+                                                   " is no rate; write a number and a unit, such "
+                                                   "as 7GB/s, 900MB/s or 1.5GB/s")};
+    const std::string_view amount = text.ends_with("/s") ? text.substr(0, text.size() - 2) : text;
+    const size_t digits = std::min(amount.find_first_not_of("0123456789."), amount.size());
+    const std::string_view unit = amount.substr(digits);
+    const int power = unit.ends_with("ib") || unit.ends_with("iB") ? -1 : unit_power(unit);
+    double number = 0;
+    const auto [end, error] = std::from_chars(amount.data(), amount.data() + digits, number);
+    if (power < 0 || error != std::errc() || end != amount.data() + digits) return malformed;
+    const double rate = number * std::pow(1000.0, power);
+    if (!(rate >= 1 && rate <= 1e18)) return malformed;
+    return rate;
 }
 
 }  // namespace millrace

@@ -14,5 +14,7 @@ namespace millrace {
 [[nodiscard]] int logits_verb(const LogitsOptions& options, Terminal& terminal);
 [[nodiscard]] int bench_verb(const BenchOptions& options, Terminal& terminal);
 [[nodiscard]] int eval_verb(const EvalOptions& options, Terminal& terminal);
+[[nodiscard]] int calibrate_verb(const CalibrateOptions& options, Terminal& terminal);
+[[nodiscard]] int plan_verb(const PlanOptions& options, Terminal& terminal);
 
 }  // namespace millrace

@@ -4,6 +4,8 @@
 #include <limits>
 
 #include "core/base/strings.h"
+#include "core/engine/kv_cache.h"
+#include "core/engine/step.h"
 
 namespace millrace {
 namespace {
@@ -29,11 +31,28 @@ std::string row(std::string_view what, uint64_t bytes, std::string_view how) {
 
 std::string MemoryPlan::text() const {
     return row("dense weights", dense_bytes, "copied or mapped from the checkpoint") +
+           row("tables", table_bytes, "mapped, not counted: rows of them are read as tokens come") +
            row("expert slots", expert_bytes,
                cat(expert_slots, " slots for ", experts_total, " experts")) +
            row("KV state", kv_bytes, "one session at its longest; taken as it fills") +
            row("activations", scratch_bytes, "one chunk") +
            row("plan", total_bytes(), "all of this, once all of it was used");
+}
+
+MemoryPlan plan_memory(const ModelConfig& config, const MemoryWishes& wishes) {
+    const int32_t experts_total = wishes.routed_layers * config.experts;
+    const int32_t slots = slots_in(wishes.budget_bytes, wishes.slot_bytes, experts_total);
+    const int32_t draft_blocks = wishes.routed_layers - config.layer_count();
+    // A drafted block goes through the same scratch, so a chunk is never smaller than that.
+    const int32_t chunk = std::max(wishes.prefill_chunk, config.dspark.block_size);
+    return {.dense_bytes = wishes.dense_bytes,
+            .table_bytes = wishes.table_bytes,
+            .expert_bytes = static_cast<uint64_t>(slots) * wishes.slot_bytes,
+            .expert_slots = slots,
+            .experts_total = experts_total,
+            .kv_bytes =
+                KvCache::bytes(config, draft_blocks, {wishes.context_max, wishes.rollback_tokens}),
+            .scratch_bytes = Step::scratch_bytes(config, {chunk, wishes.context_max})};
 }
 
 int32_t slots_in(uint64_t budget_bytes, uint64_t slot_bytes, int32_t experts_total) {

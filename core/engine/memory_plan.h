@@ -8,11 +8,15 @@
 #include <string>
 
 #include "core/base/result.h"
+#include "core/model/config.h"
 
 namespace millrace {
 
 struct MemoryPlan {
-    uint64_t dense_bytes = 0;   // arranged copies, and what stays mapped
+    uint64_t dense_bytes = 0;  // arranged copies, and what stays mapped
+    // Tables of which a token looks up a row (embedding, hash tables). They are mapped and not counted: the system takes
+    // their pages back when it is short of memory and reads them again when they are looked up.
+    uint64_t table_bytes = 0;
     uint64_t expert_bytes = 0;  // slots
     int32_t expert_slots = 0, experts_total = 0;
     uint64_t kv_bytes = 0;       // one session at its whole context
@@ -23,6 +27,18 @@ struct MemoryPlan {
     }
     [[nodiscard]] std::string text() const;  // a table for people
 };
+
+// What a plan is made of, besides the model's shapes.
+struct MemoryWishes {
+    uint64_t dense_bytes = 0, table_bytes = 0;
+    uint64_t slot_bytes = 0;    // of one expert
+    int32_t routed_layers = 0;  // the trunk's and those of draft blocks
+    uint64_t budget_bytes = 0;  // for slots
+    int64_t context_max = 0;
+    int32_t rollback_tokens = 0;
+    int32_t prefill_chunk = 0;
+};
+[[nodiscard]] MemoryPlan plan_memory(const ModelConfig& config, const MemoryWishes& wishes);
 
 // Slots of `slot_bytes` out of a budget: never more than there are experts.
 [[nodiscard]] int32_t slots_in(uint64_t budget_bytes, uint64_t slot_bytes, int32_t experts_total);

@@ -43,11 +43,11 @@ struct MoeInput {
 };
 
 // One expert on the rows that chose it, into their places of scratch.outputs.
-void run_expert(Ops& ops, const ExpertWeights& expert, ExpertId id, const MoeInput& input,
-                const MoeScratch& scratch) {
+void run_expert(Ops& ops, const ExpertWeights& expert, ExpertKey key, const MoeInput& input,
+                const MoeScratch& scratch, StepObserver* observer) {
     const int64_t k = input.weights.cols;
-    const auto first = static_cast<size_t>(scratch.begin[static_cast<size_t>(id.value)]);
-    const auto end = static_cast<size_t>(scratch.begin[static_cast<size_t>(id.value) + 1]);
+    const auto first = static_cast<size_t>(scratch.begin[static_cast<size_t>(key.expert.value)]);
+    const auto end = static_cast<size_t>(scratch.begin[static_cast<size_t>(key.expert.value) + 1]);
     const auto pairs = scratch.pairs.subspan(first, end - first);
     for (size_t i = 0; i < pairs.size(); ++i) {
         scratch.rows[i] = static_cast<int32_t>(pairs[i] / k);
@@ -55,8 +55,10 @@ void run_expert(Ops& ops, const ExpertWeights& expert, ExpertId id, const MoeInp
     }
     const MatrixView<Bf16> out =
         scratch.expert_rows.slice_rows(0, static_cast<int64_t>(pairs.size()));
-    ops.expert(input.x, scratch.rows.first(pairs.size()), expert,
-               scratch.row_weights.first(pairs.size()), input.limit, out);
+    const auto rows = scratch.rows.first(pairs.size());
+    const auto row_weights = scratch.row_weights.first(pairs.size());
+    if (observer != nullptr) observer->expert(key, input.x, rows, expert, row_weights);
+    ops.expert(input.x, rows, expert, row_weights, input.limit, out);
     for (size_t i = 0; i < pairs.size(); ++i) {
         std::ranges::copy(out.row(static_cast<int64_t>(i)), scratch.outputs.row(pairs[i]).begin());
     }
@@ -103,8 +105,10 @@ Status run_routed(Ops& ops, LayerId layer, std::span<const ExpertId> used, const
             const std::optional<size_t> ready = TRY(batch.next());
             begin_part(observer, StepPart::kExperts);
             if (!ready) break;
-            const ExpertRecord& record = experts.source.record({layer, ids[*ready]});
-            run_expert(ops, landed_expert(ops, record, batch, *ready), ids[*ready], input, scratch);
+            const ExpertKey key{layer, ids[*ready]};
+            const ExpertRecord& record = experts.source.record(key);
+            run_expert(ops, landed_expert(ops, record, batch, *ready), key, input, scratch,
+                       observer);
         }
     }
     return {};

@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "core/base/tensor.h"
 #include "core/base/types.h"
+#include "kernels/ops.h"
 
 namespace millrace {
 
@@ -41,6 +43,10 @@ public:
     // Expert ids best first (hash layers: in the table's order) and their weights, [n, k].
     virtual void routed(LayerId, MatrixView<const int32_t> /*ids*/,
                         MatrixView<const float> /*weights*/) {}
+    // An expert is about to be computed for some rows of x (kernels/ops.h, expert).
+    virtual void expert(ExpertKey /*key*/, const LinearInput& /*x*/,
+                        std::span<const int32_t> /*rows*/, const ExpertWeights& /*weights*/,
+                        std::span<const float> /*route_weights*/) {}
     // Entries the indexer picked, best first, −1 for none [n, k].
     virtual void picked(LayerId, MatrixView<const int32_t>) {}
 };

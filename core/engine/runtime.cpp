@@ -66,6 +66,13 @@ Status check_options(const RuntimeOptions& options, const ModelConfig& config) {
     return {};
 }
 
+// Of what a token looks up a row of.
+uint64_t table_bytes(const ModelWeights& weights) {
+    auto bytes = static_cast<uint64_t>(weights.embed.rows * weight_row_bytes(weights.embed));
+    for (const BlockWeights& block : weights.layers) bytes += block.moe.tid2eid.size_bytes();
+    return bytes;
+}
+
 std::unique_ptr<Ops> make_ops(Pool& pool, const RuntimeOptions& options) {
     return options.ops == "reference" ? make_reference_ops(pool) : make_cpu_ops(pool, options.cpu);
 }
@@ -101,15 +108,15 @@ struct Runtime::Parts {
                                              : std::numeric_limits<uint64_t>::max();
     }
     [[nodiscard]] MemoryPlan make_plan(const ExpertLayout& layout) const {
-        const ModelConfig& config = checkpoint.config();
-        const uint64_t slot_bytes = layout.slot_bytes();
-        const int32_t slots = slots_in(budget_bytes(), slot_bytes, experts_total());
-        return {.dense_bytes = checkpoint.dense_bytes(),
-                .expert_bytes = static_cast<uint64_t>(slots) * slot_bytes,
-                .expert_slots = slots,
-                .experts_total = experts_total(),
-                .kv_bytes = KvCache::bytes(config, draft_blocks(), kv_limits()),
-                .scratch_bytes = Step::scratch_bytes(config, step_limits())};
+        const uint64_t tables = table_bytes(checkpoint.weights());
+        return plan_memory(checkpoint.config(), {.dense_bytes = checkpoint.dense_bytes() - tables,
+                                                 .table_bytes = tables,
+                                                 .slot_bytes = layout.slot_bytes(),
+                                                 .routed_layers = checkpoint.experts().layers(),
+                                                 .budget_bytes = budget_bytes(),
+                                                 .context_max = options.context_max,
+                                                 .rollback_tokens = options.rollback_tokens,
+                                                 .prefill_chunk = options.prefill_chunk});
     }
 
     Checkpoint checkpoint;

@@ -102,7 +102,14 @@ private:
             return storage;
         }
         const bool fp8 = out_.config.expert_dtype == "fp8";
-        return {.experts = fp8 ? WeightFormat::kFp8 : WeightFormat::kFp4};
+        const ReleaseStorage storage{.experts = fp8 ? WeightFormat::kFp8 : WeightFormat::kFp4};
+        for (const ExpectedTensor& tensor : inventory) {
+            const bool one = tensor.block == LayerId{0} && tensor.expert == ExpertId{0};
+            if (one && tensor.kind == TensorClass::kRoutedExpert) {
+                out_.expert_bytes += released_form(tensor, storage).bytes();
+            }
+        }
+        return storage;
     }
 
     void look_for(const ExpectedTensor& expected, ReleaseStorage storage) {
@@ -197,6 +204,20 @@ Result<Inspection> inspect(const Path& directory) {
     out.missing_files = table.missing_files();
     out.cut_files = table.cut_files();
     Inspector(table, out).run();
+    return out;
+}
+
+Inspection inspect_config(const ModelConfig& config) {
+    Inspection out;
+    out.config = config;
+    // The index would decide; without one, the keys of the drafter do.
+    if (config.dspark.block_size > 0) {
+        out.drafts = {DraftKind::kDspark, static_cast<int32_t>(config.dspark.target_layers.size())};
+    } else if (config.mtp_blocks > 0) {
+        out.drafts = {DraftKind::kMtp, config.mtp_blocks};
+    }
+    const ShardTable nothing = ShardTable::none();
+    Inspector(nothing, out).run();
     return out;
 }
 

@@ -35,7 +35,7 @@ struct Inspection {
 
     // How the experts seen are stored, "FP4 with E8M0 scales", "" if none was seen.
     std::string expert_format;
-    uint64_t expert_bytes = 0;  // of one routed expert; 0 if none was seen
+    uint64_t expert_bytes = 0;  // of one routed expert; as released if none was seen
 
     // The trunk and the draft blocks, each by class.
     BytesByClass trunk, draft;
@@ -59,5 +59,7 @@ struct Inspection {
 // Fails when there is no readable config.json or no shard, or when a header is broken; everything
 // else is reported.
 [[nodiscard]] Result<Inspection> inspect(const Path& directory);
+// The same of a checkpoint that is not here, from its config alone: nothing is present, all is as released.
+[[nodiscard]] Inspection inspect_config(const ModelConfig& config);
 
 }  // namespace millrace

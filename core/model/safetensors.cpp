@@ -203,4 +203,30 @@ Result<SafetensorsHeader> read_safetensors_header(const File& file, FileLength l
     return header;
 }
 
+std::string safetensors_header(std::span<const StoredTensor> tensors) {
+    Json object{Json::Object()};
+    uint64_t at = 0;
+    for (const StoredTensor& tensor : tensors) {
+        Json::Array dims;
+        for (int32_t i = 0; i < tensor.shape.rank; ++i) {
+            dims.emplace_back(tensor.shape.dims[static_cast<size_t>(i)]);
+        }
+        const uint64_t end =
+            at + static_cast<uint64_t>(tensor.shape.count()) * dtype_bytes(tensor.dtype);
+        Json entry;
+        entry.set("dtype", dtype_name(tensor.dtype));
+        entry.set("shape", std::move(dims));
+        entry.set("data_offsets", Json::Array{at, end});
+        object.set(tensor.name, std::move(entry));
+        at = end;
+    }
+    std::string json = object.dump();
+    json.resize((json.size() + 7) / 8 * 8, ' ');
+    std::string out;
+    for (size_t byte = 0; byte < kSafetensorsLengthBytes; ++byte) {
+        out += static_cast<char>(json.size() >> (8 * byte) & 0xFF);
+    }
+    return out + json;
+}
+
 }  // namespace millrace

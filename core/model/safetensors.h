@@ -56,4 +56,8 @@ inline constexpr uint64_t kSafetensorsHeaderMax = 100'000'000;
                                                                  uint64_t file_bytes,
                                                                  FileLength length);
 
+// What a file with these tensors begins with: length and JSON, padded to 8 bytes. Their data must follow in this order;
+// offsets given are ignored.
+[[nodiscard]] std::string safetensors_header(std::span<const StoredTensor> tensors);
+
 }  // namespace millrace

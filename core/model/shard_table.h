@@ -38,6 +38,9 @@ public:
     // its shard lacks, or when two tensors have one name.
     [[nodiscard]] static Result<ShardTable> read(const Path& directory, Completeness completeness);
 
+    // Of a checkpoint that is not here: no files, no tensors.
+    [[nodiscard]] static ShardTable none() { return {}; }
+
     [[nodiscard]] const Path& directory() const { return directory_; }
     [[nodiscard]] const std::vector<Path>& files() const { return files_; }
     [[nodiscard]] const std::vector<TensorEntry>& entries() const { return entries_; }

@@ -130,4 +130,26 @@ TEST_CASE("eval prints a row for each file and one for all") {
     }
 }
 
+TEST_CASE(
+    "eval --against compares two models in one arithmetic, and counts answers that are right") {
+    const std::string demo = test::demo_checkpoint().string();
+    const std::string files =
+        cat("'", demo, "/eval/tool_call.jsonl' '", demo, "/eval/story.jsonl'");
+    const auto rows = eval_rows(cat("--texts 4 --part 2/2 --against '", demo, "' --files ", files));
+    REQUIRE(rows.size() == 3);
+    for (const Json& row : rows) {
+        CHECK(*row.find("against")->as_string() == demo);
+        CHECK(number(row, "largest_difference") == 0);
+        CHECK(number(row, "exact") == number(row, "reference_exact"));
+    }
+    CHECK(number(rows[0], "texts") == 2);
+    CHECK(number(rows[0], "answers") == 2);
+    CHECK(number(rows[0], "exact") == 2);  // tool calls it knows by heart
+    CHECK(number(rows[1], "exact") == 0);  // a story has no one right end
+    const std::string other =
+        cat("'", MILLRACE_BINARY, "' eval --against '",
+            test::tiny_checkpoint("tiny-flash").string(), "' --files ", files, " >/dev/null 2>&1");
+    CHECK(WEXITSTATUS(std::system(other.c_str())) == 1);
+}
+
 }  // namespace millrace

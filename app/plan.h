@@ -1,0 +1,65 @@
+#pragma once
+// What a model will need and how fast it will be here, before it is loaded or even downloaded: the numbers behind
+// `millrace plan` (core/engine/memory_plan.h, core/engine/speed_plan.h).
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/options.h"
+#include "core/base/result.h"
+#include "core/engine/memory_plan.h"
+#include "core/engine/speed_plan.h"
+#include "core/model/inspect.h"
+
+namespace millrace {
+
+// A number and where it is from: "given", "measured", "assumed: …".
+struct Sourced {
+    double value = 0;
+    std::string source;
+};
+
+struct PlanMachine {
+    uint64_t ram_bytes = 0;
+    std::string ram_source;
+    Sourced memory, drive, macs;  // a second
+    int threads = 1;
+
+    [[nodiscard]] MachineSpeeds speeds() const { return {memory.value, drive.value, macs.value}; }
+};
+
+// Something that could be changed, and what it would bring.
+struct Advice {
+    std::string change;              // "twice the memory"
+    double decode = 0, prefill = 0;  // tokens a second then
+};
+
+struct Plan {
+    Inspection model;
+    std::string expert_format;  // "as released (FP4)", "q2s"
+    PlanMachine machine;
+    MemoryPlan memory;
+    uint64_t system_bytes = 0;  // of memory, left to everybody else
+    uint64_t drive_bytes = 0;   // all experts and dense tensors
+    ModelWork work;
+    std::string hit_source;
+    DecodeForecast decode;
+    PrefillForecast prefill;
+    std::vector<Advice> advice;  // best first
+
+    [[nodiscard]] std::string text() const;  // a table for people
+    [[nodiscard]] std::string json() const;  // one line, without its end
+};
+
+// A directory with a checkpoint or only its config.json, or the name of a release (assets/releases): its Inspection.
+[[nodiscard]] Result<Inspection> plan_model(const Path& named);
+// What was given, the rest measured here in about two seconds; the drive by the files of `model_directory`, if it has any.
+[[nodiscard]] Result<PlanMachine> plan_machine(const PlanOptions& options,
+                                               const Path& model_directory);
+// kCapacity when not even one layer's experts fit beside the rest: the sentence says how much memory would do.
+[[nodiscard]] Result<Plan> make_plan(const PlanOptions& options, Inspection model,
+                                     PlanMachine machine);
+
+}  // namespace millrace

@@ -1,0 +1,144 @@
+// What `plan` says of the released models, of directories, and of machines that are too small.
+
+#include "app/plan.h"
+
+#include <doctest/doctest.h>
+
+#include "app/size.h"
+#include "core/base/json.h"
+#include "core/base/strings.h"
+#include "tests/support/temp_directory.h"
+#include "tests/support/tiny_model.h"
+
+namespace millrace {
+namespace {
+
+Inspection model_of(const Path& named) {
+    auto model = plan_model(named);
+    REQUIRE_MESSAGE(model.ok(), (model.ok() ? "" : model.error().message));
+    return *std::move(model);
+}
+
+PlanMachine workstation(uint64_t ram_gibibytes) {
+    PlanMachine machine;
+    machine.ram_bytes = ram_gibibytes << 30;
+    machine.ram_source = "given";
+    machine.memory = {52e9, "given"};
+    machine.drive = {7e9, "given"};
+    machine.macs = {500e9, "given"};
+    return machine;
+}
+
+Plan plan_of(const PlanOptions& options, const Path& named, uint64_t ram_gibibytes) {
+    auto plan = make_plan(options, model_of(named), workstation(ram_gibibytes));
+    REQUIRE_MESSAGE(plan.ok(), (plan.ok() ? "" : plan.error().message));
+    return *std::move(plan);
+}
+
+bool contains(std::string_view text, std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+}
+
+}  // namespace
+
+TEST_CASE("the released checkpoints have exactly the tensors and bytes that their indexes say") {
+    const auto check = [](const char* name, int64_t tensors, uint64_t bytes) {
+        CAPTURE(name);
+        const Inspection model = model_of(name);
+        CHECK(model.complete.tensors == tensors);
+        CHECK(model.complete.bytes == bytes);
+    };
+    check("flash", 69'187, 159'609'485'896);
+    check("flash-0731", 72'317, 166'878'536'440);
+    check("pro", 145'116, 864'704'792'696);
+    check("pro-0813", 149'782, 892'727'580'904);
+}
+
+TEST_CASE("Flash on 64 GiB: everything has its place, and the places add up") {
+    const Plan plan = plan_of({}, "flash", 64);
+    CHECK(plan.model.release == "DeepSeek-V4-Flash");
+    CHECK(plan.work.expert_bytes == 13'369'344);
+    CHECK(plan.drive_bytes == 159'609'485'896);
+    CHECK(plan.memory.dense_bytes + plan.memory.table_bytes == 9'017'195'080);
+    CHECK(plan.memory.table_bytes == 129'280 * (4096 * 2 + 3 * 6 * 8));
+    CHECK(plan.memory.experts_total == 44 * 256);
+    CHECK(plan.memory.total_bytes() + plan.system_bytes <= plan.machine.ram_bytes);
+    // One more slot would not fit.
+    CHECK(plan.memory.total_bytes() + plan.system_bytes + plan.work.expert_bytes + 2 * 4096 >
+          plan.machine.ram_bytes);
+    CHECK(plan.decode.hit_rate > 0.75);
+    CHECK(plan.decode.hit_rate < 0.86);
+    const std::string text = plan.text();
+    CHECK(contains(text, "11264 experts of 13.37 MB"));
+    CHECK(contains(text, "159.6 GB"));
+    CHECK(contains(text, "What would help"));
+    const auto json = Json::parse(plan.json());
+    REQUIRE(json.ok());
+    CHECK(json->find("checkpoint_bytes")->as_int() == 159'609'485'896);
+    CHECK(json->find("slots")->as_int() == plan.memory.expert_slots);
+}
+
+TEST_CASE("more memory, a faster drive and fewer bits all help, and the advice says by how much") {
+    const Plan plan = plan_of({}, "pro", 128);
+    const auto advised = [&](std::string_view change) {
+        for (const Advice& advice : plan.advice) {
+            if (advice.change.starts_with(change)) return advice.decode;
+        }
+        FAIL("no such advice");
+        return 0.0;
+    };
+    const double now = plan.decode.tokens_per_second();
+    CHECK(advised("twice the memory") == plan_of({}, "pro", 256).decode.tokens_per_second());
+    CHECK(advised("twice the memory") > now);
+    CHECK(advised("a drive twice as fast") > now);
+    CHECK(advised("experts as q3s") > now);
+    CHECK(advised("experts as q2v") > advised("experts as q3s"));
+    for (size_t i = 1; i < plan.advice.size(); ++i) {
+        CHECK(plan.advice[i - 1].decode >= plan.advice[i].decode);
+    }
+    // What everything fits into needs no more of it.
+    for (const Advice& advice : plan_of({}, "flash", 512).advice) {
+        CHECK(advice.change != "twice the memory");
+        CHECK(advice.change != "a drive twice as fast");
+    }
+}
+
+TEST_CASE("too little memory is refused with what would do, and that does") {
+    const auto refused = make_plan({}, model_of("pro"), workstation(20));
+    REQUIRE_FALSE(refused.ok());
+    CHECK(refused.error().code == ErrorCode::kCapacity);
+    CHECK(contains(refused.error().message, "20.00 GiB"));
+    CHECK(contains(refused.error().message, "it needs 28.15 GiB or more"));
+    CHECK(make_plan({}, model_of("pro"), workstation(30)).ok());
+}
+
+TEST_CASE("a directory with a config alone, a whole checkpoint, and neither") {
+    const test::TempDirectory place;
+    const std::string config =
+        *read_text_file(Path(MILLRACE_RELEASES_DIR) / "flash.json", uint64_t{1} << 20);
+    REQUIRE(write_file(place.path() / "config.json", config).ok());
+    CHECK(model_of(place.path()).complete.bytes == 159'609'485'896);
+    const Inspection demo = model_of(test::demo_checkpoint());
+    CHECK(demo.missing.empty());
+    CHECK(plan_of({}, test::demo_checkpoint(), 1).memory.expert_slots == 6 * 32);
+
+    const auto unknown = plan_model("flash-9999");
+    REQUIRE_FALSE(unknown.ok());
+    CHECK(contains(unknown.error().message, "flash, flash-0731, pro, pro-0813"));
+    CHECK_FALSE(plan_model("../demo").ok());
+    REQUIRE(write_file(place.path() / "config.json", std::string_view("{")).ok());
+    CHECK_FALSE(plan_model(place.path()).ok());
+}
+
+TEST_CASE("rates: a number and a unit of powers of 1000") {
+    CHECK(*parse_rate("7GB/s") == 7e9);
+    CHECK(*parse_rate("900MB/s") == 900e6);
+    CHECK(*parse_rate("1.5G") == 1.5e9);
+    CHECK(*parse_rate("500") == 500);
+    for (const char* wrong : {"", "GB/s", "-1G", "7GiB/s", "1e3", "7 GB/s", "0", "1..5G", "inf"}) {
+        CAPTURE(wrong);
+        CHECK_FALSE(parse_rate(wrong).ok());
+    }
+}
+
+}  // namespace millrace
