@@ -138,6 +138,7 @@ std::vector<KvKey> KvArchive::find(const KvKey& model, std::span<const TokenId> 
 
 // A file that another process wrote.
 bool KvArchive::adopt(const KvPage& page, KvPart part, const Lock&) {
+    if (stuck_.contains({page.key, part})) return false;
     const auto seen = files_.look(page.key, part);
     if (!seen || seen->sight != KvSight::kOurs) return false;
     const KvPlace place{.key = page.key,
@@ -168,12 +169,14 @@ bool KvArchive::read(const KvKey& key, KvPart part, std::span<std::byte> out, Kv
     }
     ++stats_.lost;
     remove_files(table_.remove(key, part), lock);
-    files_.remove(key, part);  // also when the table did not know it
+    // Also when the table did not know it. What stays must not be found again and again.
+    if (!files_.remove(key, part).ok()) stuck_.insert({key, part});
     return false;
 }
 
 void KvArchive::remove_files(std::span<const KvPlace> places, const Lock&) {
-    for (const KvPlace& place : places) files_.remove(place.key, place.part);
+    // One that stays is met again at the next start.
+    for (const KvPlace& place : places) (void)files_.remove(place.key, place.part);
     changed_ = changed_ || !places.empty();
 }
 
@@ -181,7 +184,7 @@ void KvArchive::remove_files(std::span<const KvPlace> places, const Lock&) {
 void KvArchive::make_room(uint64_t bytes, uint64_t budget, const Lock& lock) {
     const auto too_much = [&] { return total_bytes(lock) + bytes > budget; };
     while (too_much() && !foreign_.empty()) {
-        files_.remove(foreign_.back().name.key, foreign_.back().name.part);
+        (void)files_.remove(foreign_.back().name.key, foreign_.back().name.part);
         foreign_bytes_ -= foreign_.back().bytes;
         foreign_.pop_back();
         ++stats_.evicted;
@@ -242,10 +245,11 @@ KvWrite KvArchive::write(const KvPage& page, KvPart part, std::span<const std::b
     }
     changed_ = true;
     if (!table_.fits(place)) {  // what it hangs on was found broken in the meantime
-        files_.remove(page.key, part);
+        (void)files_.remove(page.key, part);
         return KvWrite::kNoPlace;
     }
     table_.add(place);
+    stuck_.erase({page.key, part});
     ++stats_.stored;
     stats_.stored_bytes += place.bytes;
     stats_.stored_raw_bytes += bytes.size();
@@ -348,7 +352,7 @@ bool KvArchive::take_in(const KvFileName& name, std::vector<KvPlace>& places, co
             foreign_.push_back({name, seen->bytes});
             foreign_bytes_ += seen->bytes;
             break;
-        case KvSight::kBroken: files_.remove(name.key, name.part); break;
+        case KvSight::kBroken: (void)files_.remove(name.key, name.part); break;
         case KvSight::kOurs:
             if (name.part == KvPart::kModel) labelled_.push_back(name.key);
             if (name.part == KvPart::kModel || name.part == KvPart::kIndex) break;
@@ -374,7 +378,7 @@ void KvArchive::place_all(std::vector<KvPlace> places, Orphans orphans, const Lo
         if (table_.fits(place)) {
             table_.add(place);
         } else if (orphans == Orphans::kRemove) {
-            files_.remove(place.key, place.part);
+            (void)files_.remove(place.key, place.part);
             changed_ = true;
         }
     }
@@ -413,7 +417,7 @@ void KvArchive::prune(uint64_t budget_bytes) {
     const Lock lock(mutex_);
     (void)refresh(KvFiles::Unfinished::kRemove, lock);
     for (const Foreign& file : std::exchange(foreign_, {})) {
-        files_.remove(file.name.key, file.name.part);
+        (void)files_.remove(file.name.key, file.name.part);
     }
     foreign_bytes_ = 0;
     make_room(0, budget_bytes, lock);
@@ -423,7 +427,7 @@ void KvArchive::prune(uint64_t budget_bytes) {
         if (used.contains(model)) {
             labelled_.push_back(model);
         } else {
-            files_.remove(model, KvPart::kModel);
+            (void)files_.remove(model, KvPart::kModel);
         }
     }
     save(lock);

@@ -23,8 +23,10 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/clock.h"
@@ -145,8 +147,9 @@ private:
 
     mutable std::mutex mutex_;  // all below
     KvTable table_;
-    std::vector<Foreign> foreign_;  // files of another secret
-    std::vector<KvKey> labelled_;   // models with a file of their own
+    std::vector<Foreign> foreign_;              // files of another secret
+    std::vector<KvKey> labelled_;               // models with a file of their own
+    std::set<std::pair<KvKey, KvPart>> stuck_;  // broken, and could not be removed
     uint64_t foreign_bytes_ = 0;
     uint64_t last_used_ = 0;
     uint64_t written_since_look_ = 0, writes_since_save_ = 0;

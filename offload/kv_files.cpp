@@ -93,8 +93,6 @@ Result<std::vector<std::byte>> KvFiles::read_all(const KvKey& key, KvPart part, 
     return out;
 }
 
-void KvFiles::remove(const KvKey& key, KvPart part) { (void)disk_.remove(path(key, part)); }
-
 Status KvFiles::wipe(const KvFileName& name) {
     const Path target = path(name.key, name.part);
     const PageBuffer zeros = TRY(PageBuffer::create(kPageBytes, HugePages::kNo));

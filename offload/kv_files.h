@@ -44,8 +44,7 @@ public:
     // The same for who does not know how much there is: at most `bytes_max`.
     [[nodiscard]] Result<std::vector<std::byte>> read_all(const KvKey& key, KvPart part,
                                                           uint64_t bytes_max, KvScratch& scratch);
-    // Best effort: a file that stays is met again at the next start.
-    void remove(const KvKey& key, KvPart part);
+    Status remove(const KvKey& key, KvPart part) { return disk_.remove(path(key, part)); }
     // Overwrites the nonce, without which nobody can decrypt what a drive may keep of the rest, and removes the file.
     [[nodiscard]] Status wipe(const KvFileName& name);
     // Names that were removed or renamed stay so after a loss of power.

@@ -111,7 +111,7 @@ TEST_CASE("another secret's file is told from a broken one") {
     const ArchiveKey other = archive_key(2);
     KvRecord found;
     CHECK(KvSealer(other).read_record(sealed.file, found) == KvSight::kForeign);
-    for (const size_t at : {0, 8, 15, 16, 40, 48}) {
+    for (const size_t at : {size_t{0}, size_t{8}, size_t{15}, size_t{16}, size_t{40}, size_t{48}}) {
         std::vector<std::byte> bytes = sealed.file;
         bytes[at] ^= std::byte{1};
         CHECK(KvSealer(other).read_record(bytes, found) == KvSight::kBroken);
