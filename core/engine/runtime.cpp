@@ -151,7 +151,8 @@ Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory,
     cache.direct = options.direct_io;
     parts->cache = TRY(ExpertCache::create(layout, cache, parts->clock));
     ENSURE(parts->cache->slots() == parts->plan.expert_slots);
-    parts->dense = TRY(arrange_dense_weights(parts->checkpoint, *parts->ops));
+    parts->dense = TRY(
+        arrange_dense_weights(parts->checkpoint, *parts->ops, machine_memory().available_bytes));
     parts->step =
         TRY(Step::create(parts->checkpoint, *parts->ops, *parts->cache, parts->step_limits()));
     return std::unique_ptr<Runtime>(new Runtime(std::move(parts)));
