@@ -36,6 +36,7 @@ std::string MemoryPlan::text() const {
                cat(expert_slots, " slots for ", experts_total, " experts")) +
            row("KV state", kv_bytes, "one session at its longest; taken as it fills") +
            row("activations", scratch_bytes, "one chunk") +
+           (archive_bytes == 0 ? "" : row("KV archive", archive_bytes, "pages on their way")) +
            row("plan", total_bytes(), "all of this, once all of it was used");
 }
 

@@ -21,9 +21,10 @@ struct MemoryPlan {
     int32_t expert_slots = 0, experts_total = 0;
     uint64_t kv_bytes = 0;       // one session at its whole context
     uint64_t scratch_bytes = 0;  // activations of a chunk
+    uint64_t archive_bytes = 0;  // pages of KV state on their way to and from the drive
 
     [[nodiscard]] uint64_t total_bytes() const {
-        return dense_bytes + expert_bytes + kv_bytes + scratch_bytes;
+        return dense_bytes + expert_bytes + kv_bytes + scratch_bytes + archive_bytes;
     }
     [[nodiscard]] std::string text() const;  // a table for people
 };
