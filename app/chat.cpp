@@ -3,6 +3,7 @@
 
 #include "app/answer_stream.h"
 #include "app/composition.h"
+#include "app/drive_watch.h"
 #include "app/line_editor.h"
 #include "app/loading_notice.h"
 #include "app/message_input.h"
@@ -238,7 +239,9 @@ private:
             case FinishReason::kCancelled: why = "Stopped. "; break;
         }
         if (terminal_.interactive()) {
-            terminal_.dim(cat("[", why, answer_line(last.stats), "]\n\n"));
+            const auto slow = drive_.add(last.stats.drive_bytes, last.stats.drive_busy_ns);
+            terminal_.dim(
+                cat("[", why, answer_line(last.stats), slow ? cat("; ", *slow) : "", "]\n\n"));
         } else if (last.reason == FinishReason::kContext) {
             complain("the context is full and the answer was cut off; --context makes room");
         }
@@ -255,6 +258,7 @@ private:
     RenderOptions thinking_;
     std::vector<Message> history_;  // without the system message
     ChatTotals totals_;
+    DriveWatch drive_;
     Shown shown_ = Shown::kNothing;  // last, of the answer that runs
     bool at_line_start_ = true;
     bool failed_ = false;

@@ -38,6 +38,13 @@ uint64_t left_to_system(uint64_t ram_bytes) {
     return std::min(std::max(ram_bytes / 20, kLeast), ram_bytes / 4);
 }
 
+// The embedding, and the table of each hash layer: experts by token.
+uint64_t table_bytes(const ModelConfig& config) {
+    const int64_t hashed = int64_t{config.hash_layers} * config.experts_per_token;
+    return static_cast<uint64_t>(config.vocabulary * (config.hidden * int64_t{sizeof(Bf16)} +
+                                                      hashed * int64_t{sizeof(int64_t)}));
+}
+
 ModelWork work_of(const PlanOptions& options, const Inspection& model, const MemoryPlan& memory,
                   uint64_t expert_bytes) {
     const ModelConfig& config = model.config;
@@ -81,8 +88,10 @@ Result<Plan> forecast(const PlanOptions& options, const Inspection& model,
     // What a slot holds are whole blocks around the expert's ranges.
     constexpr uint64_t kSlack = 2 * kPageBytes;
     const uint64_t slot_bytes = round_up(expert_bytes, kPageBytes) + (format.empty() ? kSlack : 0);
-    const uint64_t dense = model.complete.bytes - routed_bytes(model, layers);
+    const uint64_t tables = table_bytes(config);
+    const uint64_t dense = model.complete.bytes - routed_bytes(model, layers) - tables;
     MemoryWishes wishes{.dense_bytes = dense,
+                        .table_bytes = tables,
                         .slot_bytes = slot_bytes,
                         .routed_layers = layers,
                         .budget_bytes = 0,
@@ -102,8 +111,9 @@ Result<Plan> forecast(const PlanOptions& options, const Inspection& model,
     }
     wishes.budget_bytes = machine.ram_bytes - others;
     plan.memory = plan_memory(config, wishes);
-    plan.drive_bytes = dense + expert_bytes * static_cast<uint64_t>(layers) *
-                                   static_cast<uint64_t>(config.experts);
+    plan.drive_bytes =
+        dense + tables +
+        expert_bytes * static_cast<uint64_t>(layers) * static_cast<uint64_t>(config.experts);
     plan.work = work_of(options, model, plan.memory, expert_bytes);
     const double share = plan.work.resident_share();
     plan.hit_source = options.hit_rate ? "given" : "what is usual for this share";

@@ -62,6 +62,8 @@ std::string places_text(const Plan& plan) {
                     decimal_bytes(static_cast<double>(plan.work.expert_bytes)), " (",
                     plan.expert_format, "), and the dense weights")) +
            line("in memory", human_bytes(memory.dense_bytes), "dense weights") +
+           line("", human_bytes(memory.table_bytes),
+                "tables: mapped, not counted, rows of them are read as tokens come") +
            line("", human_bytes(memory.expert_bytes),
                 cat(memory.expert_slots, " slots for experts: ", percent(share), " of them")) +
            line("", human_bytes(memory.kv_bytes), "KV state of one conversation at --context") +

@@ -10,4 +10,10 @@ int64_t SystemClock::now_ns() {
         .count();
 }
 
+int64_t SystemCalendar::now_s() {
+    return std::chrono::duration_cast<std::chrono::seconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
 }  // namespace millrace

@@ -18,4 +18,18 @@ public:
     [[nodiscard]] int64_t now_ns() override;
 };
 
+// The date, for what outlives a process. People set it, so it may go back.
+class Calendar {
+public:
+    virtual ~Calendar() = default;
+    // Seconds since 1970. Any thread may call.
+    [[nodiscard]] virtual int64_t now_s() = 0;
+};
+
+// CLOCK_REALTIME.
+class SystemCalendar final : public Calendar {
+public:
+    [[nodiscard]] int64_t now_s() override;
+};
+
 }  // namespace millrace

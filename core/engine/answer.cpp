@@ -57,7 +57,9 @@ private:
         const std::span<const TokenId> prompt = request_.prompt;
         stats_.prompt_tokens = static_cast<int64_t>(prompt.size());
         if (cancelled()) return false;
-        stats_.reused_tokens = model_.keep(prompt);
+        const KeptTokens kept = model_.keep(prompt);
+        stats_.reused_tokens = kept.tokens;
+        stats_.archived_tokens = kept.archived;
         auto done = static_cast<size_t>(stats_.reused_tokens);
         while (done < prompt.size()) {
             if (cancelled()) return false;

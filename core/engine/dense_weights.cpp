@@ -2,8 +2,6 @@
 
 #include <cstring>
 
-#include "core/base/machine.h"
-
 namespace millrace {
 namespace {
 
@@ -61,7 +59,8 @@ uint64_t codes_bytes(const LinearWeight& weight) {
 
 }  // namespace
 
-Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops) {
+Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops,
+                                         uint64_t available_bytes) {
     std::vector<LinearWeight*> weights;
     uint64_t bytes = 0;
     for (LinearWeight* weight :
@@ -72,8 +71,7 @@ Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops) {
         bytes += round_up(codes_bytes(*weight), kAlignment);
     }
     // Copies cannot be dropped and read again as mapped pages can: where they do not fit, the file's layout has to do.
-    const uint64_t available = machine_memory().available_bytes;
-    if (weights.empty() || (available != 0 && bytes > available)) return PageBuffer();
+    if (weights.empty() || (available_bytes != 0 && bytes > available_bytes)) return PageBuffer();
     PageBuffer memory = TRY(PageBuffer::create(bytes, HugePages::kIfGranted));
     uint64_t used = 0;
     for (LinearWeight* weight : weights) {

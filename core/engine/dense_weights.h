@@ -13,8 +13,10 @@
 namespace millrace {
 
 // Copies every weight that the ops would rather have arranged, arranges it, points the checkpoint's weights at the copies
-// and gives the mapped bytes back. The memory must outlive the checkpoint's use. Nothing to arrange, or more than the
-// machine's memory that is free: an empty buffer, and the weights stay mapped. Results do not change by a bit.
-[[nodiscard]] Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops);
+// and gives the mapped bytes back. The memory must outlive the checkpoint's use. Nothing to arrange, or more than
+// `available_bytes` (what the machine has free; 0: not known): an empty buffer, and the weights stay mapped. Results do not
+// change by a bit.
+[[nodiscard]] Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops,
+                                                       uint64_t available_bytes);
 
 }  // namespace millrace

@@ -131,8 +131,9 @@ struct Engine::Loop {
 Engine::Engine(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
 Engine::~Engine() = default;
 
-Result<std::unique_ptr<Engine>> Engine::start(std::unique_ptr<Runtime> runtime) {
-    return start(TRY(make_sequence_model(std::move(runtime))));
+Result<std::unique_ptr<Engine>> Engine::start(std::unique_ptr<Runtime> runtime,
+                                              const ArchiveUse& archive) {
+    return start(TRY(make_sequence_model(std::move(runtime), archive)));
 }
 
 std::unique_ptr<Engine> Engine::start(std::unique_ptr<SequenceModel> model) {

@@ -38,8 +38,10 @@ private:
 
 class Engine {
 public:
-    // Starts the engine thread. The runtime belongs to it from now on. Fails when there is no memory for a session.
-    [[nodiscard]] static Result<std::unique_ptr<Engine>> start(std::unique_ptr<Runtime> runtime);
+    // Starts the engine thread. The runtime belongs to it from now on; the archive, if any, must outlive it. Fails when
+    // there is no memory for a session.
+    [[nodiscard]] static Result<std::unique_ptr<Engine>> start(std::unique_ptr<Runtime> runtime,
+                                                               const ArchiveUse& archive = {});
     [[nodiscard]] static std::unique_ptr<Engine> start(std::unique_ptr<SequenceModel> model);
     ~Engine();  // cancels what runs and what waits, joins; tickets stay valid
 

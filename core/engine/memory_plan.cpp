@@ -31,10 +31,12 @@ std::string row(std::string_view what, uint64_t bytes, std::string_view how) {
 
 std::string MemoryPlan::text() const {
     return row("dense weights", dense_bytes, "copied or mapped from the checkpoint") +
+           row("tables", table_bytes, "mapped, not counted: rows of them are read as tokens come") +
            row("expert slots", expert_bytes,
                cat(expert_slots, " slots for ", experts_total, " experts")) +
            row("KV state", kv_bytes, "one session at its longest; taken as it fills") +
            row("activations", scratch_bytes, "one chunk") +
+           (archive_bytes == 0 ? "" : row("KV archive", archive_bytes, "pages on their way")) +
            row("plan", total_bytes(), "all of this, once all of it was used");
 }
 
@@ -45,6 +47,7 @@ MemoryPlan plan_memory(const ModelConfig& config, const MemoryWishes& wishes) {
     // A drafted block goes through the same scratch, so a chunk is never smaller than that.
     const int32_t chunk = std::max(wishes.prefill_chunk, config.dspark.block_size);
     return {.dense_bytes = wishes.dense_bytes,
+            .table_bytes = wishes.table_bytes,
             .expert_bytes = static_cast<uint64_t>(slots) * wishes.slot_bytes,
             .expert_slots = slots,
             .experts_total = experts_total,

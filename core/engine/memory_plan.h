@@ -13,21 +13,25 @@
 namespace millrace {
 
 struct MemoryPlan {
-    uint64_t dense_bytes = 0;   // arranged copies, and what stays mapped
+    uint64_t dense_bytes = 0;  // arranged copies, and what stays mapped
+    // Tables of which a token looks up a row (embedding, hash tables). They are mapped and not counted: the system takes
+    // their pages back when it is short of memory and reads them again when they are looked up.
+    uint64_t table_bytes = 0;
     uint64_t expert_bytes = 0;  // slots
     int32_t expert_slots = 0, experts_total = 0;
     uint64_t kv_bytes = 0;       // one session at its whole context
     uint64_t scratch_bytes = 0;  // activations of a chunk
+    uint64_t archive_bytes = 0;  // pages of KV state on their way to and from the drive
 
     [[nodiscard]] uint64_t total_bytes() const {
-        return dense_bytes + expert_bytes + kv_bytes + scratch_bytes;
+        return dense_bytes + expert_bytes + kv_bytes + scratch_bytes + archive_bytes;
     }
     [[nodiscard]] std::string text() const;  // a table for people
 };
 
 // What a plan is made of, besides the model's shapes.
 struct MemoryWishes {
-    uint64_t dense_bytes = 0;
+    uint64_t dense_bytes = 0, table_bytes = 0;
     uint64_t slot_bytes = 0;    // of one expert
     int32_t routed_layers = 0;  // the trunk's and those of draft blocks
     uint64_t budget_bytes = 0;  // for slots

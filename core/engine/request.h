@@ -53,7 +53,8 @@ enum class FinishReason {
 // What one answer cost.
 struct AnswerStats {
     int64_t prompt_tokens = 0;
-    int64_t reused_tokens = 0;  // of the prompt, found in the session's KV
+    int64_t reused_tokens = 0;  // of the prompt, that were not computed: the session held them, or
+    int64_t archived_tokens = 0;  // of these, they came out of the archive
     int64_t generated_tokens = 0;
     int64_t prefill_ns = 0;
     int64_t decode_ns = 0;

@@ -66,6 +66,13 @@ Status check_options(const RuntimeOptions& options, const ModelConfig& config) {
     return {};
 }
 
+// Of what a token looks up a row of.
+uint64_t table_bytes(const ModelWeights& weights) {
+    auto bytes = static_cast<uint64_t>(weights.embed.rows * weight_row_bytes(weights.embed));
+    for (const BlockWeights& block : weights.layers) bytes += block.moe.tid2eid.size_bytes();
+    return bytes;
+}
+
 std::unique_ptr<Ops> make_ops(Pool& pool, const RuntimeOptions& options) {
     return options.ops == "reference" ? make_reference_ops(pool) : make_cpu_ops(pool, options.cpu);
 }
@@ -101,7 +108,9 @@ struct Runtime::Parts {
                                              : std::numeric_limits<uint64_t>::max();
     }
     [[nodiscard]] MemoryPlan make_plan(const ExpertLayout& layout) const {
-        return plan_memory(checkpoint.config(), {.dense_bytes = checkpoint.dense_bytes(),
+        const uint64_t tables = table_bytes(checkpoint.weights());
+        return plan_memory(checkpoint.config(), {.dense_bytes = checkpoint.dense_bytes() - tables,
+                                                 .table_bytes = tables,
                                                  .slot_bytes = layout.slot_bytes(),
                                                  .routed_layers = checkpoint.experts().layers(),
                                                  .budget_bytes = budget_bytes(),
@@ -142,7 +151,8 @@ Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory,
     cache.direct = options.direct_io;
     parts->cache = TRY(ExpertCache::create(layout, cache, parts->clock));
     ENSURE(parts->cache->slots() == parts->plan.expert_slots);
-    parts->dense = TRY(arrange_dense_weights(parts->checkpoint, *parts->ops));
+    parts->dense = TRY(
+        arrange_dense_weights(parts->checkpoint, *parts->ops, machine_memory().available_bytes));
     parts->step =
         TRY(Step::create(parts->checkpoint, *parts->ops, *parts->cache, parts->step_limits()));
     return std::unique_ptr<Runtime>(new Runtime(std::move(parts)));

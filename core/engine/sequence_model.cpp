@@ -7,38 +7,55 @@ namespace {
 
 class RuntimeSequence final : public SequenceModel {
 public:
-    RuntimeSequence(std::unique_ptr<Runtime> runtime, Session session)
-        : runtime_(std::move(runtime)), session_(std::move(session)) {}
+    RuntimeSequence(std::unique_ptr<Runtime> runtime, Session session,
+                    std::unique_ptr<SessionArchive> archive)
+        : runtime_(std::move(runtime)),
+          plan_(runtime_->plan()),
+          session_(std::move(session)),
+          archive_(std::move(archive)) {
+        if (archive_) plan_.archive_bytes = SessionArchive::memory_bytes(runtime_->config());
+    }
 
     const ModelConfig& config() const override { return runtime_->config(); }
-    const MemoryPlan& plan() const override { return runtime_->plan(); }
+    const MemoryPlan& plan() const override { return plan_; }
     int64_t context_max() const override { return session_.context_max(); }
     int64_t chunk_max() const override { return runtime_->options().prefill_chunk; }
     ExpertCacheStats expert_stats() const override { return runtime_->expert_stats(); }
 
-    int64_t keep(std::span<const TokenId> prompt) override {
+    KeptTokens keep(std::span<const TokenId> prompt) override {
+        if (archive_) return archive_->keep(session_, prompt);
         const int64_t kept = session_.reusable(prompt);
         session_.roll_back(kept);
-        return kept;
+        return {kept, 0};
     }
     Status append(std::span<const TokenId> tokens, std::span<float> logits) override {
-        if (logits.empty()) return runtime_->forward(session_, tokens, LogitsWanted::kNone, {});
-        return runtime_->forward(session_, tokens, LogitsWanted::kLast,
-                                 {logits.data(), 1, static_cast<int64_t>(logits.size())});
+        const bool wanted = !logits.empty();
+        TRY(runtime_->forward(
+            session_, tokens, wanted ? LogitsWanted::kLast : LogitsWanted::kNone,
+            {logits.data(), wanted ? 1 : 0, static_cast<int64_t>(logits.size())}));
+        if (archive_) archive_->store(session_);
+        return {};
     }
     void reset() override { session_.reset(); }
 
 private:
     std::unique_ptr<Runtime> runtime_;
+    MemoryPlan plan_;
     Session session_;
+    std::unique_ptr<SessionArchive> archive_;  // null: none
 };
 
 }  // namespace
 
-Result<std::unique_ptr<SequenceModel>> make_sequence_model(std::unique_ptr<Runtime> runtime) {
+Result<std::unique_ptr<SequenceModel>> make_sequence_model(std::unique_ptr<Runtime> runtime,
+                                                           const ArchiveUse& use) {
     Session session = TRY(runtime->new_session());
-    return std::unique_ptr<SequenceModel>(
-        std::make_unique<RuntimeSequence>(std::move(runtime), std::move(session)));
+    std::unique_ptr<SessionArchive> archive;
+    if (use.archive != nullptr) {
+        archive = TRY(SessionArchive::create(use, runtime->config(), session.context_max()));
+    }
+    return std::unique_ptr<SequenceModel>(std::make_unique<RuntimeSequence>(
+        std::move(runtime), std::move(session), std::move(archive)));
 }
 
 }  // namespace millrace

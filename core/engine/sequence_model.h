@@ -9,6 +9,7 @@
 #include "core/base/result.h"
 #include "core/base/types.h"
 #include "core/engine/runtime.h"
+#include "core/engine/session_archive.h"
 #include "core/model/config.h"
 #include "offload/expert_cache.h"
 
@@ -25,9 +26,9 @@ public:
     [[nodiscard]] virtual int64_t chunk_max() const = 0;    // tokens one append may hold
     [[nodiscard]] virtual ExpertCacheStats expert_stats() const = 0;
 
-    // Takes the sequence back to its longest part that is a part of `prompt` too and returns the length of that; at
-    // least one token of the prompt is left over.
-    [[nodiscard]] virtual int64_t keep(std::span<const TokenId> prompt) = 0;
+    // Takes the sequence to the longest part of `prompt` that it holds, or the archive does; at least one token of the
+    // prompt is left over.
+    [[nodiscard]] virtual KeptTokens keep(std::span<const TokenId> prompt) = 0;
     // Extends the sequence. `logits`: empty, or [vocabulary] for the token that follows the last one.
     [[nodiscard]] virtual Status append(std::span<const TokenId> tokens,
                                         std::span<float> logits) = 0;
@@ -35,8 +36,9 @@ public:
     virtual void reset() = 0;
 };
 
-// The real one: a session of `runtime`. Fails when there is no memory for its KV state.
+// The real one: a session of `runtime`, whose KV state goes into the archive and comes out of it if there is one. Fails
+// when there is no memory for that.
 [[nodiscard]] Result<std::unique_ptr<SequenceModel>> make_sequence_model(
-    std::unique_ptr<Runtime> runtime);
+    std::unique_ptr<Runtime> runtime, const ArchiveUse& archive);
 
 }  // namespace millrace

@@ -26,20 +26,27 @@ int64_t Session::reusable(std::span<const TokenId> prompt) const {
 
 bool Session::can_roll_back_to(int64_t length) const {
     const int64_t farthest = std::max(farthest_, this->length());
-    return length == 0 ||
-           (length <= this->length() && farthest - length <= kv_->limits().rollback_max);
+    return length == 0 || (length >= nearest_ && length <= this->length() &&
+                           farthest - length <= kv_->limits().rollback_max);
 }
 
 void Session::roll_back(int64_t length) {
     ENSURE(can_roll_back_to(length));
     // The rings were overwritten up to the farthest token ever computed; a second rollback counts from there.
     farthest_ = length == 0 ? 0 : std::max(farthest_, this->length());
+    if (length == 0) nearest_ = 0;
     tokens_.resize(static_cast<size_t>(length));
 }
 
 void Session::append(std::span<const TokenId> tokens) {
     ENSURE(length() + static_cast<int64_t>(tokens.size()) <= context_max());
     tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+}
+
+void Session::take_over(std::span<const TokenId> tokens) {
+    ENSURE(static_cast<int64_t>(tokens.size()) <= context_max());
+    tokens_.assign(tokens.begin(), tokens.end());
+    farthest_ = nearest_ = length();
 }
 
 }  // namespace millrace

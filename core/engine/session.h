@@ -12,6 +12,12 @@ namespace millrace {
 
 class KvCache;
 
+// What of a prompt need not be computed.
+struct KeptTokens {
+    int64_t tokens = 0;
+    int64_t archived = 0;  // of these, out of the archive and not out of the session
+};
+
 class Session {
 public:
     explicit Session(std::unique_ptr<KvCache> kv);
@@ -36,12 +42,15 @@ public:
     // For the forward pass.
     [[nodiscard]] KvCache& kv() { return *kv_; }
     void append(std::span<const TokenId> tokens);
+    // The KV state was made that of `tokens` from outside, with nothing of the tokens before that could be gone back to.
+    void take_over(std::span<const TokenId> tokens);
 
 private:
     std::unique_ptr<KvCache> kv_;
     std::vector<TokenId> tokens_;
     int64_t farthest_ =
         0;  // the longest this sequence was since it was last empty, if it was rolled back
+    int64_t nearest_ = 0;  // nothing but 0 before it can be gone back to
 };
 
 }  // namespace millrace

@@ -18,8 +18,10 @@ void CpuOps::expert(const LinearInput& x, std::span<const int32_t> rows,
     const auto count = static_cast<size_t>(n * inner);
     const MatrixView<Bf16> gate(expert_.gate.take(count).data(), n, inner);
     const MatrixView<Bf16> up(expert_.up.take(count).data(), n, inner);
-    std::array tasks = {whole(weights.w1, gate), whole(weights.w3, up)};
-    multiply(x, rows, tasks);
+    const ReadyRows both = ready(x, rows, weights.w1, 1, tiles_of(n, weights.w1.cols));
+    const std::array products = {Product{whole(weights.w1, gate), both},
+                                 Product{whole(weights.w3, up), both}};
+    multiply(products);
 
     swiglu(gate, up, route_weights, limit, gate);
 

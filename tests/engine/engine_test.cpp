@@ -40,12 +40,12 @@ public:
     int64_t context_max() const override { return context_max_; }
     int64_t chunk_max() const override { return 4; }
     ExpertCacheStats expert_stats() const override { return stats_; }
-    int64_t keep(std::span<const TokenId> prompt) override {
+    KeptTokens keep(std::span<const TokenId> prompt) override {
         const auto limit = static_cast<ptrdiff_t>(std::min(tokens_.size(), prompt.size() - 1));
         const auto different =
             std::mismatch(tokens_.begin(), tokens_.begin() + limit, prompt.begin());
         tokens_.erase(different.first, tokens_.end());
-        return static_cast<int64_t>(tokens_.size());
+        return {static_cast<int64_t>(tokens_.size()), 0};
     }
     Status append(std::span<const TokenId> tokens, std::span<float> logits) override {
         const int number = strings_.appends++;

@@ -231,6 +231,35 @@ TEST_CASE_FIXTURE(Properties, "a linear layer's row does not depend on its compa
     }
 }
 
+// More rows than one pass over the weights takes: none may land at the border of a pass.
+TEST_CASE_FIXTURE(Properties, "a row among a thousand is the same as alone") {
+    constexpr int64_t kMany = 1150, kCols = 128, kOutputs = 32;
+    Rows<Bf16> x(kMany, 2 * kCols);
+    in.bf16(x);
+    const MatrixView<const Bf16> left(x.view.data, kMany, kCols, x.view.stride);
+    Bytes bytes;
+    const LinearWeight w =
+        in.weight(WeightFormat::kFp4, ScaleFormat::kE8m0, kOutputs, kCols, bytes, 1);
+    for (const Activations activations : {Activations::kFp8, Activations::kInt8}) {
+        for_every_isa(
+            pool,
+            [&](Ops& cpu) {
+                Rows<float> many(kMany, kOutputs), alone(kMany, kOutputs);
+                Rows<Bf16> grouped(kMany, kOutputs), grouped_alone(kMany, kOutputs);
+                cpu.linear_f32(left, w, many.view);
+                cpu.linear_bf16(x.view, w, 2, grouped.view);
+                for (int64_t r = 0; r < kMany; ++r) {
+                    cpu.linear_f32(left.slice_rows(r, 1), w, alone.at(r, 1));
+                    cpu.linear_bf16(x.at(r, 1), w, 2, grouped_alone.at(r, 1));
+                }
+                CHECK(many.values == alone.values);
+                CHECK(std::ranges::equal(grouped.values, grouped_alone.values, {}, &Bf16::bits,
+                                         &Bf16::bits));
+            },
+            activations);
+    }
+}
+
 namespace {
 
 // What int8 makes of the 32 columns around `col`: code · scale. `most`: the largest magnitude among them.

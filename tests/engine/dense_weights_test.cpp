@@ -1,0 +1,80 @@
+// Dense weights are copied into strips where there is memory for it, stay mapped where there is not, and multiply to the
+// same bits either way.
+
+#include "core/engine/dense_weights.h"
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include "core/base/random.h"
+#include "tests/support/tiny_model.h"
+
+namespace millrace {
+namespace {
+
+Checkpoint opened() {
+    auto checkpoint = Checkpoint::open(test::demo_checkpoint());
+    REQUIRE(checkpoint.ok());
+    return *std::move(checkpoint);
+}
+
+// Three rows times the weight.
+std::vector<Bf16> product(Ops& ops, const LinearWeight& weight) {
+    constexpr int64_t kRows = 3;
+    Random random(5);
+    std::vector<Bf16> x(static_cast<size_t>(kRows * weight.cols));
+    for (Bf16& value : x) value = to_bf16(static_cast<float>(random.unit() - 0.5));
+    std::vector<uint8_t> codes(x.size());
+    std::vector<uint8_t> scales(static_cast<size_t>(kRows * ((weight.cols + 127) / 128)));
+    const Fp8Rows quantised{{codes.data(), kRows, weight.cols},
+                            {scales.data(), kRows, (weight.cols + 127) / 128}};
+    const MatrixView<const Bf16> rows(x.data(), kRows, weight.cols);
+    ops.quantise(rows, quantised);
+    std::vector<Bf16> y(static_cast<size_t>(kRows * weight.rows));
+    ops.linear({rows, quantised}, weight, {y.data(), kRows, weight.rows});
+    return y;
+}
+
+}  // namespace
+
+TEST_CASE("weights are arranged where memory allows it and stay mapped where it does not") {
+    Pool pool(1);
+    const auto ops = make_cpu_ops(pool, {});
+    Checkpoint arranged = opened(), mapped = opened();
+    const auto plenty = arrange_dense_weights(arranged, *ops, uint64_t{1} << 40);
+    REQUIRE(plenty.ok());
+    CHECK(plenty->bytes().size() > 0);
+    const auto unknown = [&] {
+        Checkpoint other = opened();
+        return arrange_dense_weights(other, *ops, 0)->bytes().size();
+    };
+    CHECK(unknown() == plenty->bytes().size());
+    const auto scarce = arrange_dense_weights(mapped, *ops, 4096);
+    REQUIRE(scarce.ok());
+    CHECK(scarce->bytes().empty());
+
+    for (size_t layer = 0; layer < mapped.weights().layers.size(); ++layer) {
+        CAPTURE(layer);
+        const AttentionWeights& a = arranged.weights().layers[layer].attention;
+        const AttentionWeights& m = mapped.weights().layers[layer].attention;
+        CHECK(m.wq_b.layout == WeightLayout::kRows);
+        CHECK(a.wq_b.layout == WeightLayout::kStrips);
+        CHECK(product(*ops, a.wq_b) == product(*ops, m.wq_b));
+        CHECK(product(*ops, a.wo_b) == product(*ops, m.wo_b));
+        CHECK(product(*ops, a.wkv) == product(*ops, m.wkv));
+    }
+    CHECK(mapped.weights().embed.layout == WeightLayout::kRows);
+    CHECK(arranged.weights().embed.layout == WeightLayout::kRows);
+}
+
+TEST_CASE("the reference has nothing to arrange") {
+    Pool pool(1);
+    const auto ops = make_reference_ops(pool);
+    Checkpoint checkpoint = opened();
+    const auto none = arrange_dense_weights(checkpoint, *ops, 0);
+    REQUIRE(none.ok());
+    CHECK(none->bytes().empty());
+}
+
+}  // namespace millrace
