@@ -17,9 +17,10 @@ constexpr size_t kTextMax = 4096;  // of a path or a name
 Error corrupt(std::string message) { return {ErrorCode::kCorrupt, std::move(message)}; }
 
 Error wrong(std::string_view name, const Json* found, std::string_view wanted) {
-    const std::string what = !found                                     ? std::string("nothing")
-                             : found->is_number() || found->is_string() ? quote_text(found->dump())
-                                                                        : cat(found->kind_name());
+    const std::string what = !found               ? std::string("nothing")
+                             : found->is_number() ? found->spelling().substr(0, 40)
+                             : found->is_string() ? quote_text(*found->as_string())
+                                                  : cat(found->kind_name());
     return corrupt(cat("\"", name, "\" is ", what, ", wanted ", wanted));
 }
 
