@@ -42,6 +42,7 @@ int call(const Verb& verb, Terminal& terminal) {
         int operator()(const CalibrateOptions& options) const {
             return calibrate_verb(options, terminal);
         }
+        int operator()(const CacheOptions& options) const { return cache_verb(options, terminal); }
         int operator()(const PlanOptions& options) const { return plan_verb(options, terminal); }
         int operator()(const PackVerbOptions& options) const {
             return pack_verb(options, terminal);

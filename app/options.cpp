@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "app/archive_options.h"
 #include "app/bench_options.h"
 #include "app/manual.h"
 #include "app/plan_options.h"
@@ -265,13 +266,22 @@ void finish_answer(AnswerOptions& answer, const ModelOptions& model, const CLI::
     if (model.demo && app.count("--temperature") == 0) answer.sampling.temperature = 0;
 }
 
-Path history_file(const Environment& environment) {
-    // A relative XDG_DATA_HOME is invalid by its own standard.
-    if (environment.data_home.starts_with('/')) {
-        return Path(environment.data_home) / "millrace" / "history";
-    }
+// Where the desktop's standard has a program keep what is its own; "" without a home. A relative path in the variable is
+// invalid by that standard.
+Path own_directory(const std::string& variable, const Environment& environment,
+                   const char* below_home) {
+    if (variable.starts_with('/')) return Path(variable) / "millrace";
     if (!environment.home.starts_with('/')) return {};
-    return Path(environment.home) / ".local" / "share" / "millrace" / "history";
+    return Path(environment.home) / below_home / "millrace";
+}
+
+Path history_file(const Environment& environment) {
+    const Path directory = own_directory(environment.data_home, environment, ".local/share");
+    return directory.empty() ? Path() : directory / "history";
+}
+
+Path state_directory(const Environment& environment) {
+    return own_directory(environment.state_home, environment, ".local/state");
 }
 
 // All flags of all verbs, and where they go.
@@ -288,6 +298,7 @@ struct CommandLine {
         add_model(*of("chat"), chat.model, raw);
         add_effort_table(*of("chat"), chat.model.effort_table);
         add_answer(*of("chat"), chat.answer);
+        add_archive_flags(*of("chat"), archive);
         add_run();
         of("inspect")->add_option("directory", inspect)->required()->type_name("DIR");
         add_model_directory(*of("tokens"), raw);
@@ -300,6 +311,7 @@ struct CommandLine {
         add_plan_flags(*of("plan"), plan);
         add_pack();
         add_verify();
+        add_cache_flags(*of("cache"), cache, archive);
     }
 
     void add_run() {
@@ -308,6 +320,7 @@ struct CommandLine {
         add_model(verb, run.model, raw);
         add_effort_table(verb, run.model.effort_table);
         add_answer(verb, run.answer);
+        add_archive_flags(verb, archive);
         verb.add_option(
                 "--messages", messages,
                 "A whole conversation instead of a prompt: a file of JSON as the verb prompt "
@@ -418,6 +431,8 @@ struct CommandLine {
     PackVerbOptions pack;
     std::string pack_source, pack_destination, verify_directory, verify_repair;
     std::vector<std::string> pack_also;
+    CacheOptions cache;
+    ArchiveFlags archive;
 };
 
 std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
@@ -438,6 +453,7 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
     }
     if (name == "bench") {
         if (auto shown = finish_model(line.bench.model, line.raw, verb)) return *shown;
+        line.bench.state_directory = state_directory(environment);
         return Verb(line.bench);
     }
     if (name == "eval") {
@@ -464,9 +480,15 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         if (verb.count("--repair") > 0) verify.repair = line.verify_repair;
         return Verb(verify);
     }
+    const ArchiveOptions archive = archive_options(line.archive, state_directory(environment));
+    if (name == "cache") {
+        line.cache.archive = archive;
+        return Verb(line.cache);
+    }
     if (name == "run") {
         if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
         finish_answer(line.run.answer, line.run.model, verb);
+        line.run.archive = archive;
         if (verb.count("--messages") > 0) line.run.messages = line.messages;
         if (verb.count("prompt") > 0) line.run.prompt = line.run_prompt;
         if (line.run.messages && (line.run.prompt || !line.run.answer.system.empty())) {
@@ -478,6 +500,7 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
     if (auto shown = finish_model(line.chat.model, line.raw, verb)) return *shown;
     finish_answer(line.chat.answer, line.chat.model, verb);
     line.chat.history = history_file(environment);
+    line.chat.archive = archive;
     return Verb(line.chat);
 }
 
@@ -501,6 +524,7 @@ Environment read_environment() {
     const std::string term = value("TERM");
     return {.home = value("HOME"),
             .data_home = value("XDG_DATA_HOME"),
+            .state_home = value("XDG_STATE_HOME"),
             .terminal = {.input_is_tty = ::isatty(0) == 1,
                          .output_is_tty = ::isatty(1) == 1,
                          .errors_are_tty = ::isatty(2) == 1,

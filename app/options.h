@@ -34,13 +34,28 @@ struct AnswerOptions {
     std::vector<std::string> stop_strings;
 };
 
+// Where KV state is kept from one start to the next.
+struct ArchiveOptions {
+    enum class Use {
+        kDefault,  // if it can be had
+        kChosen,   // a directory was named: it must be had
+        kOff,
+    };
+    Use use = Use::kDefault;
+    Path state_directory;  // with the key; "": no home to keep it in
+    Path directory;        // with the pages
+    std::optional<uint64_t> budget_bytes;
+};
+
 struct ChatOptions {
     ModelOptions model;
+    ArchiveOptions archive;
     AnswerOptions answer;
     Path history;  // "": no home to keep it in
 };
 struct RunOptions {
     ModelOptions model;
+    ArchiveOptions archive;
     AnswerOptions answer;
     std::optional<std::string> prompt;  // absent: standard input
     std::optional<Path> messages;       // a chat request as JSON instead of a prompt
@@ -82,12 +97,18 @@ struct CalibrateOptions {
 
 struct BenchOptions {
     ModelOptions model;
-    std::string what;  // machine, ops, model
+    std::string what;  // machine, ops, model, archive
     int repeat = 5;
     std::string only, file;
     std::vector<int64_t> contexts = {1024, 65536, 262144};
     int64_t prefill = 2048;
     bool tiny = false, json = false;
+    Path state_directory;  // for what archive writes; "": no home to keep it in
+};
+
+struct CacheOptions {
+    std::string what;  // list, prune, erase
+    ArchiveOptions archive;
 };
 
 struct PlanOptions {
@@ -114,7 +135,7 @@ struct VerifyVerbOptions {
 
 using Verb = std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
                           LogitsOptions, EvalOptions, BenchOptions, PlanOptions, CalibrateOptions,
-                          PackVerbOptions, VerifyVerbOptions>;
+                          PackVerbOptions, VerifyVerbOptions, CacheOptions>;
 
 // The command line asks for a text (help, version), or is wrong.
 struct Shown {
@@ -123,7 +144,7 @@ struct Shown {
 };
 
 struct Environment {
-    std::string home, data_home;  // HOME, XDG_DATA_HOME; "" if not set
+    std::string home, data_home, state_home;  // HOME, XDG_DATA_HOME, XDG_STATE_HOME; "" if not set
     TerminalFacts terminal;
 };
 [[nodiscard]] Environment read_environment();
