@@ -39,6 +39,10 @@ int call(const Verb& verb, Terminal& terminal) {
         }
         int operator()(const BenchOptions& options) const { return bench_verb(options, terminal); }
         int operator()(const EvalOptions& options) const { return eval_verb(options, terminal); }
+        int operator()(const TraceOptions& options) const { return trace_verb(options, terminal); }
+        int operator()(const ReplayOptions& options) const {
+            return replay_verb(options, terminal);
+        }
     };
     return std::visit(Call{terminal}, verb);
 }

@@ -11,6 +11,7 @@
 #include "app/bench_options.h"
 #include "app/manual.h"
 #include "app/size.h"
+#include "app/trace_options.h"
 #include "core/base/machine.h"
 #include "core/base/strings.h"
 #include "core/base/utf8.h"
@@ -23,7 +24,7 @@ constexpr std::string_view kAnswerGroup = "ANSWER";
 constexpr std::string_view kFilesGroup = "INPUT AND OUTPUT";
 constexpr std::string_view kOtherGroup = "OTHER";
 
-constexpr std::array<ManualText, 8> kManual = {{
+constexpr std::array<ManualText, 10> kManual = {{
     {"chat", "talks with a model in the terminal", "[FLAGS]",
      "Opens a conversation. The answer appears while it is made; the model's thinking is shown "
      "less "
@@ -102,6 +103,8 @@ constexpr std::array<ManualText, 8> kManual = {{
      "\"top1_equal\", \"largest_difference\", \"mean_difference\", \"reference_deviation\"}.",
      "millrace eval --texts 5\n"
      "millrace eval --model /models/DeepSeek-V4-Flash --files book.txt --json"},
+    kTraceManual,
+    kReplayManual,
 }};
 
 const ManualText& manual_of(std::string_view verb) {
@@ -334,6 +337,10 @@ struct CommandLine {
         add_logits();
         add_bench();
         add_eval();
+        add_trace_flags(*of("trace"), trace);
+        add_model(*of("trace"), trace.model, raw);
+        add_effort_table(*of("trace"), trace.model.effort_table);
+        add_replay_flags(*of("replay"), replay);
     }
 
     void add_run() {
@@ -407,6 +414,8 @@ struct CommandLine {
     BenchOptions bench;
     EvalOptions eval;
     std::vector<std::string> eval_files;
+    TraceOptions trace;
+    ReplayOptions replay;
 };
 
 std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
@@ -434,6 +443,11 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         line.eval.files.assign(line.eval_files.begin(), line.eval_files.end());
         return Verb(line.eval);
     }
+    if (name == "trace") {
+        if (auto shown = finish_model(line.trace.model, line.raw, verb)) return *shown;
+        return Verb(line.trace);
+    }
+    if (name == "replay") return Verb(line.replay);
     if (name == "run") {
         if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
         finish_answer(line.run.answer, line.run.model, verb);

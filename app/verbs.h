@@ -14,5 +14,7 @@ namespace millrace {
 [[nodiscard]] int logits_verb(const LogitsOptions& options, Terminal& terminal);
 [[nodiscard]] int bench_verb(const BenchOptions& options, Terminal& terminal);
 [[nodiscard]] int eval_verb(const EvalOptions& options, Terminal& terminal);
+[[nodiscard]] int trace_verb(const TraceOptions& options, Terminal& terminal);
+[[nodiscard]] int replay_verb(const ReplayOptions& options, Terminal& terminal);
 
 }  // namespace millrace

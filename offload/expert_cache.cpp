@@ -65,7 +65,8 @@ ExpertCache::ExpertCache(ExpertLayout layout, const ExpertCacheOptions& options,
       slot_bytes_(layout_.slot_bytes()),
       arena_(std::move(arena)),
       // As many slots as a token needs in a layer are kept out of the hands of hints.
-      table_(slots, layout_.layers, layout_.experts, std::max(slots - (options.min_slots - 1), 0)) {
+      table_(slots, layout_.layers, layout_.experts, std::max(slots - (options.min_slots - 1), 0)),
+      own_ranks_(static_cast<size_t>(layout_.experts)) {
     for (Batch& b : batches_) b.entries.reserve(static_cast<size_t>(slots));
 }
 
@@ -79,6 +80,11 @@ Result<std::unique_ptr<ExpertCache>> ExpertCache::plan(ExpertLayout layout,
                                                        Clock& clock) {
     TRY(validate(options));
     TRY(layout.validate());
+    if (layout.experts > ExpertPolicy::kExpertsMax) {
+        return Error{ErrorCode::kUnsupported,
+                     cat("a layer of ", layout.experts, " experts; this version manages ",
+                         ExpertPolicy::kExpertsMax)};
+    }
     const uint64_t slot_bytes = layout.slot_bytes();
     const auto experts = static_cast<uint64_t>(layout.expert_count());
     const uint64_t needed = std::min(static_cast<uint64_t>(options.min_slots), experts);
@@ -178,6 +184,7 @@ Result<LeaseBatch> ExpertCache::acquire(LayerId layer, std::span<const ExpertId>
                                                " while ", kBatchesMax, " batches are alive")};
     }
     table_.tick();
+    observe_own(layer, ids);
     free->alive = true;
     // What is there is pinned first, so that no miss of this batch can evict it.
     for (const ExpertId id : ids) {
@@ -192,6 +199,18 @@ Result<LeaseBatch> ExpertCache::acquire(LayerId layer, std::span<const ExpertId>
     }
     make_room();
     return LeaseBatch(this, static_cast<int32_t>(free - batches_.begin()));
+}
+
+void ExpertCache::observe(LayerId layer, MatrixView<const uint8_t> ranks, int32_t chosen) {
+    table_.policy().observe(layer, ranks, chosen);
+    observed_ = layer;
+}
+
+void ExpertCache::observe_own(LayerId layer, std::span<const ExpertId> ids) {
+    if (observed_ == layer || ids.empty()) return;
+    std::ranges::fill(own_ranks_, uint8_t{255});
+    for (const ExpertId id : ids) own_ranks_[static_cast<size_t>(id.value)] = 0;
+    table_.policy().observe(layer, {own_ranks_.data(), 1, layout_.experts}, 1);
 }
 
 bool ExpertCache::pin_where_it_is(Entry& entry) {
@@ -264,7 +283,7 @@ void ExpertCache::hint(LayerId layer, std::span<const ExpertId> ids) {
         const ExpertKey key{layer, id};
         if (!layout_.contains(key)) continue;
         if (const std::optional<SlotId> slot = table_.find(key)) {
-            table_.touch(*slot);
+            table_.policy().expect(key);
             continue;
         }
         const std::optional<SlotId> slot =

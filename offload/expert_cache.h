@@ -3,7 +3,8 @@
 //
 // A fixed budget of memory is cut into equal slots, each large enough for any expert. `acquire` pins the experts that a
 // layer needs: those in memory are ready at once, the others are read while the caller computes. What is unpinned stays
-// until the least recently used of it must go. Nothing here ever changes what a model computes, only when.
+// until it must go; `observe` is how the cache learns who will be missed least (expert_policy.h). Nothing here ever
+// changes what a model computes, only when.
 //
 //     engine thread                                    io thread
 //     acquire ─ slots, policy ──── commands ─────────► chunks ─ reader ─ drive
@@ -25,6 +26,7 @@
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/base/result.h"
+#include "core/base/tensor.h"
 #include "core/base/types.h"
 #include "offload/expert_layout.h"
 #include "offload/io_engine.h"
@@ -97,6 +99,10 @@ public:
     // kCapacity otherwise, kInvalid for an id that the layout does not have. An error leaves everything as it was.
     [[nodiscard]] Result<LeaseBatch> acquire(LayerId layer, std::span<const ExpertId> ids);
 
+    // What the router of `layer` has decided for some tokens, before their acquire: ranks [tokens, experts], 0 … chosen−1
+    // for the chosen ones, 255 for what is far or unknown. Without it an acquire teaches the policy its own ids.
+    void observe(LayerId layer, MatrixView<const uint8_t> ranks, int32_t chosen);
+
     // These experts will certainly be needed soon: reads them into slots that nobody needs, after all that is acquired.
     // Never blocks, never fails: what finds no slot is forgotten. Hinted bytes are kept until they are used, until
     // kHintLife acquires have passed, or until an acquire finds no other slot.
@@ -141,6 +147,7 @@ private:
     [[nodiscard]] IoEnginePlan io_plan() const;
 
     [[nodiscard]] Status check_batch(LayerId layer, std::span<const ExpertId> ids) const;
+    void observe_own(LayerId layer, std::span<const ExpertId> ids);
     [[nodiscard]] bool pin_where_it_is(Entry& entry);
     [[nodiscard]] bool find_home(Entry& entry);
     void begin_load(SlotId slot, Priority priority);
@@ -162,7 +169,9 @@ private:
     PageBuffer arena_;  // [slots][slot_bytes]
     SlotTable table_;
     std::array<Batch, kBatchesMax> batches_;
-    int32_t homeless_ = 0;  // entries of all batches
+    int32_t homeless_ = 0;            // entries of all batches
+    LayerId observed_;                // the policy has seen this layer's decisions
+    std::vector<uint8_t> own_ranks_;  // [experts] when it has not
     Counts counts_;
     std::unique_ptr<IoPort> port_;  // last: it stops reading before the arena goes
 };

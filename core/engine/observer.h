@@ -41,6 +41,8 @@ public:
     // Expert ids best first (hash layers: in the table's order) and their weights, [n, k].
     virtual void routed(LayerId, MatrixView<const int32_t> /*ids*/,
                         MatrixView<const float> /*weights*/) {}
+    // Where all experts stood (router_ranks.h), of the chunk's last min(n, kRankedRows) rows [·, experts].
+    virtual void ranked(LayerId, MatrixView<const uint8_t> /*ranks*/) {}
     // Entries the indexer picked, best first, −1 for none [n, k].
     virtual void picked(LayerId, MatrixView<const int32_t>) {}
 };
