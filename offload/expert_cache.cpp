@@ -20,6 +20,13 @@ void add(std::atomic<T>& counter, T amount) {
 
 void add_one(std::atomic<uint64_t>& counter) { add(counter, uint64_t{1}); }
 
+std::string hexadecimal(uint64_t value) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::string text(16, '0');
+    for (size_t i = text.size(); i > 0; value /= 16) text[--i] = kDigits[value % 16];
+    return text;
+}
+
 Status validate(const ExpertCacheOptions& options) {
     constexpr uint64_t kChunkBytesMax = uint64_t{1} << 30;
     const bool chunk_good = options.chunk_bytes > 0 && options.chunk_bytes <= kChunkBytesMax &&
@@ -120,7 +127,7 @@ Result<std::unique_ptr<ExpertCache>> ExpertCache::create(ExpertLayout layout,
     TRY(layout.validate_sizes(sizes));
     std::unique_ptr<ExpertCache> cache = TRY(plan(std::move(layout), options, clock));
     const ReaderChoice choice{.backend = options.backend,
-                              .depth = options.queue_depth,
+                              .depth = options.queue_depth * files.drives(),
                               .pread_threads = options.pread_threads};
     cache->port_ = TRY(IoThread::start(
         cache->io_plan(),
@@ -354,6 +361,15 @@ Error ExpertCache::failure_of(const Entry& entry) const {
                     describe(entry.key), " needs it up to byte ", failure.offset,
                     "; the file was cut short: download or copy it again")};
     }
+    if (failure.reason == ReadFailure::Reason::kChanged) {
+        const ExpertPlace& place = layout_.place(entry.key);
+        return {ErrorCode::kCorrupt,
+                cat(describe(entry.key), " has changed: ", place.bytes(), " bytes of ",
+                    path.string(), " from byte ", failure.offset, " on have the checksum ",
+                    hexadecimal(failure.checksum), " instead of ", hexadecimal(*place.checksum),
+                    ", also when read again; run `millrace verify ", path.parent_path().string(),
+                    " --repair SRC` with the checkpoint that it was made of")};
+    }
     const std::string attempts =
         failure.attempts > 1 ? cat(", tried ", failure.attempts, " times") : std::string();
     return io_error(
@@ -403,6 +419,10 @@ ExpertCacheStats ExpertCache::stats() const {
             .retries = io.retries,
             .short_reads = io.short_reads,
             .drive_busy_ns = io.busy_ns,
+            .bytes_checked = io.bytes_checked,
+            .checks_failed = io.checks_failed,
+            .check_ns = io.check_ns,
+            .drives = io.drives,
             .backend = port_->backend(),
             .backend_notes = port_->backend_notes(),
             .direct = io.direct,

@@ -42,12 +42,13 @@ struct ExpertCacheOptions {
     int32_t min_slots = 7;  // experts that one token uses in a layer, plus one
     IoBackend backend = IoBackend::kAuto;
     DirectIo direct = DirectIo::kAuto;
-    int32_t queue_depth = 16;  // chunks in flight at most
+    int32_t queue_depth = 16;  // chunks in flight at most, on each drive
     // Chunks are the grain of priority: what is in flight cannot be called back, so a small window keeps demand ahead
     // of hints, and a few megabytes are enough to keep a drive busy.
-    uint64_t chunk_bytes = uint64_t{1} << 20;    // a multiple of 4096
-    uint64_t window_bytes = uint64_t{16} << 20;  // in flight at most, but at least one chunk
-    int32_t pread_threads = 6;
+    uint64_t chunk_bytes = uint64_t{1} << 20;  // a multiple of 4096
+    // In flight at most, but at least one chunk; less where measuring finds that less is enough (drive_window.h).
+    uint64_t window_bytes = uint64_t{16} << 20;
+    int32_t pread_threads = 6;  // for each drive
     int32_t read_attempts = 5;  // of one chunk that fails with EIO
 };
 
@@ -67,7 +68,11 @@ struct ExpertCacheStats {
     uint64_t bytes_read = 0;  // whole blocks, so a little more than the experts
     uint64_t retries = 0;     // reads repeated after an error
     uint64_t short_reads = 0;
-    int64_t drive_busy_ns = 0;  // at least one read in flight
+    int64_t drive_busy_ns = 0;   // at least one read in flight
+    uint64_t bytes_checked = 0;  // compared with their checksum
+    uint64_t checks_failed = 0;
+    int64_t check_ns = 0;  // of the io thread
+    int32_t drives = 0;
     // What it runs on.
     std::string backend;        // "io_uring" or "pread"
     std::string backend_notes;  // why not something better; empty when nothing was refused
