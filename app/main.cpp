@@ -50,6 +50,10 @@ int call(const Verb& verb, Terminal& terminal) {
         int operator()(const VerifyVerbOptions& options) const {
             return verify_verb(options, terminal);
         }
+        int operator()(const TraceOptions& options) const { return trace_verb(options, terminal); }
+        int operator()(const ReplayOptions& options) const {
+            return replay_verb(options, terminal);
+        }
     };
     return std::visit(Call{terminal}, verb);
 }

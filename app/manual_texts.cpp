@@ -4,11 +4,12 @@
 #include <array>
 
 #include "app/manual.h"
+#include "app/trace_options.h"
 
 namespace millrace {
 namespace {
 
-constexpr std::array<ManualText, 13> kManual = {{
+constexpr std::array<ManualText, 15> kManual = {{
     {"chat", "talks with a model in the terminal", "[FLAGS]",
      "Opens a conversation. The answer appears while it is made; the model's thinking is shown "
      "less "
@@ -141,6 +142,8 @@ constexpr std::array<ManualText, 13> kManual = {{
      "millrace cache list\n"
      "millrace cache prune --kv-budget 2G\n"
      "millrace cache erase"},
+    kTraceManual,
+    kReplayManual,
 }};
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "app/manual.h"
 #include "app/plan_options.h"
 #include "app/size.h"
+#include "app/trace_options.h"
 #include "core/base/machine.h"
 #include "core/base/strings.h"
 #include "core/base/utf8.h"
@@ -312,6 +313,10 @@ struct CommandLine {
         add_pack();
         add_verify();
         add_cache_flags(*of("cache"), cache, archive);
+        add_trace_flags(*of("trace"), trace);
+        add_model(*of("trace"), trace.model, raw);
+        add_effort_table(*of("trace"), trace.model.effort_table);
+        add_replay_flags(*of("replay"), replay);
     }
 
     void add_run() {
@@ -433,6 +438,8 @@ struct CommandLine {
     std::vector<std::string> pack_also;
     CacheOptions cache;
     ArchiveFlags archive;
+    TraceOptions trace;
+    ReplayOptions replay;
 };
 
 std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
@@ -485,6 +492,11 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         line.cache.archive = archive;
         return Verb(line.cache);
     }
+    if (name == "trace") {
+        if (auto shown = finish_model(line.trace.model, line.raw, verb)) return *shown;
+        return Verb(line.trace);
+    }
+    if (name == "replay") return Verb(line.replay);
     if (name == "run") {
         if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
         finish_answer(line.run.answer, line.run.model, verb);

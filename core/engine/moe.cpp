@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "core/engine/router_ranks.h"
+#include "offload/router_trace.h"
+
 namespace millrace {
 namespace {
 
@@ -143,6 +146,22 @@ Status run_routed(Ops& ops, LayerId layer, std::span<const ExpertId> used, const
     return {};
 }
 
+// Where all experts stood, of the last rows.
+MatrixView<const uint8_t> rank_rows(const MoeWeights& weights, MatrixView<const float> logits,
+                                    MatrixView<const int32_t> ids, const MoeScratch& scratch) {
+    const int64_t count = std::min(ids.rows, kRankedRows);
+    const MatrixView<uint8_t> ranks = scratch.ranks.slice_rows(0, count);
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t r = ids.rows - count + i;
+        if (weights.tid2eid.empty()) {
+            rank_experts(logits.row(r), weights.bias, ids.row(r), ranks.row(i));
+        } else {
+            rank_fixed(ids.row(r), ranks.row(i));
+        }
+    }
+    return ranks;
+}
+
 }  // namespace
 
 MoeScratch MoeScratch::take(Arena& arena, const ModelConfig& config, int64_t chunk_max) {
@@ -154,6 +173,7 @@ MoeScratch MoeScratch::take(Arena& arena, const ModelConfig& config, int64_t chu
     s.fixed = arena.rows<int32_t>(n, k);
     s.ids = arena.rows<int32_t>(n, k);
     s.weights = arena.rows<float>(n, k);
+    s.ranks = arena.rows<uint8_t>(std::min(n, kRankedRows), config.experts);
     s.shared = arena.rows<Bf16>(n, config.hidden);
     s.expert_rows = arena.rows<Bf16>(n, config.hidden);
     s.outputs = arena.rows<Bf16>(n * k, config.hidden);
@@ -192,7 +212,12 @@ Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
     const MatrixView<float> route_weights = scratch.weights.slice_rows(0, n);
     ops.route(logits, weights.bias, fixed, {config.experts_per_token, config.route_scale}, ids,
               route_weights);
-    if (observer != nullptr) observer->routed(layer, ids, route_weights);
+    const MatrixView<const uint8_t> ranks = rank_rows(weights, logits, ids, scratch);
+    experts.cache.observe(layer, ranks, config.experts_per_token);
+    if (observer != nullptr) {
+        observer->routed(layer, ids, route_weights);
+        observer->ranked(layer, ranks);
+    }
 
     const Fp8Rows x8 = first_rows(scratch.x8, n);
     ops.quantise(x, x8);

@@ -19,6 +19,7 @@ struct MoeScratch {
     MatrixView<int32_t> fixed;     // [n, k], hash layers
     MatrixView<int32_t> ids;       // [n, k]
     MatrixView<float> weights;     // [n, k]
+    MatrixView<uint8_t> ranks;     // [min(n, kRankedRows), E]
     MatrixView<Bf16> shared;       // [n, d]
     MatrixView<Bf16> expert_rows;  // [n, d] of the expert at work, if it has several
     MatrixView<Bf16> outputs;      // [n·k, d]

