@@ -442,16 +442,57 @@ struct CommandLine {
     ReplayOptions replay;
 };
 
+// The verbs that run no model.
+std::optional<Verb> verb_without_model(CommandLine& line, const CLI::App& verb,
+                                       const ArchiveOptions& archive) {
+    const std::string& name = verb.get_name();
+    const Path directory = line.raw.model.empty() ? Path(MILLRACE_DEMO_DIR) : Path(line.raw.model);
+    if (name == "inspect") return InspectOptions{line.inspect};
+    if (name == "tokens") return TokensOptions{directory};
+    if (name == "plan") return line.plan;
+    if (name == "replay") return line.replay;
+    if (name == "prompt") {
+        line.prompt.directory = directory;
+        return line.prompt;
+    }
+    if (name == "pack") {
+        line.pack.source = line.pack_source;
+        line.pack.destination = line.pack_destination;
+        line.pack.also.assign(line.pack_also.begin(), line.pack_also.end());
+        return line.pack;
+    }
+    if (name == "verify") {
+        VerifyVerbOptions verify{line.verify_directory, std::nullopt};
+        if (verb.count("--repair") > 0) verify.repair = line.verify_repair;
+        return verify;
+    }
+    if (name == "cache") {
+        line.cache.archive = archive;
+        return line.cache;
+    }
+    return std::nullopt;
+}
+
+std::variant<Verb, Shown> run_verb_of(CommandLine& line, const CLI::App& verb,
+                                      const ArchiveOptions& archive) {
+    if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
+    finish_answer(line.run.answer, line.run.model, verb);
+    line.run.archive = archive;
+    if (verb.count("--messages") > 0) line.run.messages = line.messages;
+    if (verb.count("prompt") > 0) line.run.prompt = line.run_prompt;
+    if (line.run.messages && (line.run.prompt || !line.run.answer.system.empty())) {
+        return usage_error("--messages is a whole conversation: no PROMPT or --system beside it",
+                           verb.get_name());
+    }
+    return Verb(line.run);
+}
+
 std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
                                   const Environment& environment) {
     const std::string& name = verb.get_name();
-    const Path directory = line.raw.model.empty() ? Path(MILLRACE_DEMO_DIR) : Path(line.raw.model);
-    if (name == "inspect") return Verb(InspectOptions{line.inspect});
-    if (name == "tokens") return Verb(TokensOptions{directory});
-    if (name == "prompt") {
-        line.prompt.directory = directory;
-        return Verb(line.prompt);
-    }
+    const ArchiveOptions archive = archive_options(line.archive, state_directory(environment));
+    if (auto without = verb_without_model(line, verb, archive)) return *std::move(without);
+    if (name == "run") return run_verb_of(line, verb, archive);
     if (name == "logits") {
         if (auto shown = finish_model(line.logits.model, line.raw, verb)) return *shown;
         line.logits.tokens = line.logits_tokens;
@@ -475,39 +516,9 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         line.calibrate.out = line.calibrate_out;
         return Verb(line.calibrate);
     }
-    if (name == "plan") return Verb(line.plan);
-    if (name == "pack") {
-        line.pack.source = line.pack_source;
-        line.pack.destination = line.pack_destination;
-        line.pack.also.assign(line.pack_also.begin(), line.pack_also.end());
-        return Verb(line.pack);
-    }
-    if (name == "verify") {
-        VerifyVerbOptions verify{line.verify_directory, std::nullopt};
-        if (verb.count("--repair") > 0) verify.repair = line.verify_repair;
-        return Verb(verify);
-    }
-    const ArchiveOptions archive = archive_options(line.archive, state_directory(environment));
-    if (name == "cache") {
-        line.cache.archive = archive;
-        return Verb(line.cache);
-    }
     if (name == "trace") {
         if (auto shown = finish_model(line.trace.model, line.raw, verb)) return *shown;
         return Verb(line.trace);
-    }
-    if (name == "replay") return Verb(line.replay);
-    if (name == "run") {
-        if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
-        finish_answer(line.run.answer, line.run.model, verb);
-        line.run.archive = archive;
-        if (verb.count("--messages") > 0) line.run.messages = line.messages;
-        if (verb.count("prompt") > 0) line.run.prompt = line.run_prompt;
-        if (line.run.messages && (line.run.prompt || !line.run.answer.system.empty())) {
-            return usage_error(
-                "--messages is a whole conversation: no PROMPT or --system beside it", name);
-        }
-        return Verb(line.run);
     }
     if (auto shown = finish_model(line.chat.model, line.raw, verb)) return *shown;
     finish_answer(line.chat.answer, line.chat.model, verb);

@@ -1,6 +1,7 @@
 #pragma once
 // Turns loads into chunks and chunks into reads, and lives with what drives do: short reads, interruptions, errors that
-// pass and errors that stay, bytes that are not those that were written. Runs on whichever thread owns the reader: the io thread, or in a simulation the test's.
+// pass and errors that stay, bytes that are not those that were written. Runs on whichever thread owns the reader: the io
+// thread, or in a simulation the test's.
 //
 //   load ── chunks of at most chunk_bytes, in file order, range by range
 //   chunk:  free ──► in flight ──► done: enough bytes arrived
