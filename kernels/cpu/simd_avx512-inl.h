@@ -371,6 +371,13 @@ template <int kAt>
 #endif
 }
 
+// Whether 16 vectors of codes stay in registers while they are decoded and multiplied: loading them first keeps more of
+// memory in flight.
+#if MILLRACE_DOT_BF16
+constexpr bool kRoomForDwords = true;
+#else
+constexpr bool kRoomForDwords = false;
+#endif
 // Rows and strips of 16 outputs whose sums of a panel product stay in registers (linear-inl.h).
 constexpr int kPanelRows = 7;
 constexpr int kPanelStrips = 2;

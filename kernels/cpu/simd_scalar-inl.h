@@ -296,6 +296,7 @@ inline void e4m3_pairs(const I& codes, Pairs* even, Pairs* odd) {
     *odd = {values(1), values(3)};
 }
 
+constexpr bool kRoomForDwords = false;
 constexpr int kPanelRows = 4;
 constexpr int kPanelStrips = 1;
 constexpr int kTileRows = 2;
