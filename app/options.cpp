@@ -28,7 +28,8 @@ std::string group(std::string_view name) { return std::string(name); }
 
 // Flags that are text first: what CLI11 cannot check with a sentence of ours.
 struct Raw {
-    std::string model, ram_budget, isa, activations = "fp8", io = "auto", direct = "auto", history;
+    std::string model, ram_budget, isa, activations = "fp8", io = "auto", direct = "auto", history,
+        pack_size;
 };
 
 void add_model_directory(CLI::App& app, Raw& raw) {
@@ -374,9 +375,16 @@ struct CommandLine {
         verb.add_option("source", pack_source)->required()->type_name("SRC");
         verb.add_option("destination", pack_destination)->required()->type_name("DST");
         verb.add_option("--experts", pack.experts,
-                        "How the experts are stored: released (as SRC has them) or f4 (the "
-                        "same, if SRC has FP4). Default: released.")
+                        "How the experts are stored: released (as SRC has them); f4 (4.25 bits a "
+                        "weight, as most are released: nothing is lost); q3s (3.25 bits); q2s, "
+                        "q2v (2.25 bits: the faster, the nearer to the original); auto (the best "
+                        "mixture for --size). Default: released.")
             ->type_name("FORMAT")
+            ->group(group(kFilesGroup));
+        verb.add_option("--size", raw.pack_size,
+                        "With --experts auto: the bytes that the store may take, dense weights "
+                        "included: 90G; K, M, G and T are powers of 1024.")
+            ->type_name("SIZE")
             ->group(group(kFilesGroup));
         verb.add_option("--also", pack_also,
                         "Another directory, on another drive: the experts are spread over DST "
@@ -457,6 +465,11 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         line.pack.source = line.pack_source;
         line.pack.destination = line.pack_destination;
         line.pack.also.assign(line.pack_also.begin(), line.pack_also.end());
+        if (verb.count("--size") > 0) {
+            const Result<uint64_t> size = parse_size(line.raw.pack_size);
+            if (!size.ok()) return usage_error(size.error().in("--size").message, name);
+            line.pack.size_bytes = *size;
+        }
         return Verb(line.pack);
     }
     if (name == "verify") {
