@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "app/bench_archive.h"
 #include "app/bench_model.h"
 #include "app/verbs.h"
 #include "core/base/machine.h"
@@ -35,6 +36,19 @@ Status run_bench(const BenchOptions& options, BenchReport& report) {
         return bench_model(
             setting,
             {.model = options.model, .contexts = options.contexts, .prefill = options.prefill},
+            report);
+    }
+    if (options.what == "archive") {
+        if (options.state_directory.empty()) {
+            return Error{ErrorCode::kInvalid,
+                         "there is no home directory for the archive that is measured; set HOME or "
+                         "XDG_STATE_HOME"};
+        }
+        return bench_archive(
+            setting,
+            {.model = options.model,
+             .tokens = options.tiny ? 256 : options.prefill,
+             .directory = options.state_directory / cat("bench-archive-", ::getpid())},
             report);
     }
     std::vector<Path> files;

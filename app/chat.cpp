@@ -2,6 +2,7 @@
 #include <variant>
 
 #include "app/answer_stream.h"
+#include "app/archive.h"
 #include "app/composition.h"
 #include "app/drive_watch.h"
 #include "app/line_editor.h"
@@ -20,12 +21,13 @@ namespace {
 class Chat {
 public:
     Chat(const ChatOptions& options, Terminal& terminal, Signals* signals,
-         const Conversation& conversation, Engine& engine)
+         const Conversation& conversation, Engine& engine, KvArchive* archive)
         : options_(options),
           terminal_(terminal),
           signals_(signals),
           conversation_(conversation),
           engine_(engine),
+          archive_(archive),
           seeds_(options.answer.seed.value_or(fresh_seed())),
           system_(options.answer.system) {}
 
@@ -104,6 +106,7 @@ private:
             case Kind::kStats:
                 terminal_.dim(stats_text(totals_, engine_.expert_stats(), engine_.memory_plan(),
                                          resident_memory(), engine_.context_max()));
+                if (archive_ != nullptr) terminal_.dim(archive_row(archive_->stats()));
                 break;
             case Kind::kThink: think(command.argument); break;
             case Kind::kSystem:
@@ -228,6 +231,7 @@ private:
         if (shown_ == Shown::kNothing && !terminal_.interactive()) at_line_start_ = false;
         end_line();
         totals_.add(last.stats);
+        tell_notices(archive_, terminal_);
         std::string_view why;
         switch (last.reason) {
             case FinishReason::kStop: break;
@@ -252,6 +256,7 @@ private:
     Signals* signals_;
     const Conversation& conversation_;
     Engine& engine_;
+    KvArchive* archive_;  // null: none
     Random seeds_;
     std::string system_;
     std::string think_;
@@ -273,9 +278,11 @@ Status open_and_talk(const ChatOptions& options, Terminal& terminal, bool& faile
     notice.emplace(terminal, cat("opening ", options.model.directory.string()));
     const Conversation conversation =
         TRY(open_conversation(options.model.directory, options.model.effort_table));
-    const std::unique_ptr<Engine> engine = TRY(open_engine(options.model, conversation));
+    const std::unique_ptr<ArchiveHome> archive = TRY(open_archive(options.archive, terminal));
+    const std::unique_ptr<Engine> engine =
+        TRY(open_engine(options.model, conversation, archive_of(archive)));
     notice.reset();
-    Chat chat(options, terminal, watched, conversation, *engine);
+    Chat chat(options, terminal, watched, conversation, *engine, archive_of(archive));
     TRY(chat.set_thinking(options.answer.think));
     const std::unique_ptr<LineEditor> editor = make_line_editor(terminal, watched, options.history);
     TRY(chat.talk(*editor));

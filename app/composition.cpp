@@ -6,6 +6,7 @@
 
 #include "core/base/machine.h"
 #include "core/base/strings.h"
+#include "core/engine/kv_identity.h"
 #include "core/model/config.h"
 
 namespace millrace {
@@ -49,8 +50,14 @@ Result<Conversation> open_conversation(const Path& directory, const std::string&
 }
 
 Result<std::unique_ptr<Engine>> open_engine(const ModelOptions& options,
-                                            const Conversation& conversation) {
-    std::unique_ptr<Runtime> runtime = TRY(open_runtime(options));
+                                            const Conversation& conversation, KvArchive* archive) {
+    ModelOptions model = options;
+    // So far the edge of the last whole page is still there, wherever a prompt ends.
+    if (archive != nullptr) {
+        model.runtime.rollback_tokens =
+            std::max(model.runtime.rollback_tokens, static_cast<int32_t>(KvArchive::kPageTokens));
+    }
+    std::unique_ptr<Runtime> runtime = TRY(open_runtime(model));
     const int64_t tokens = conversation.tokenizer().vocab_size();
     if (tokens > runtime->config().vocabulary) {
         return Error{ErrorCode::kCorrupt,
@@ -58,7 +65,16 @@ Result<std::unique_ptr<Engine>> open_engine(const ModelOptions& options,
                          " tokens and the model ", runtime->config().vocabulary,
                          "; they are not of the same checkpoint")};
     }
-    return Engine::start(std::move(runtime));
+    ArchiveUse use;
+    if (archive != nullptr) {
+        use = {
+            .archive = archive,
+            .identity = TRY(kv_identity(options.directory, runtime->options())),
+            .label = options.demo ? "the demo model"
+                                  : std::filesystem::absolute(options.directory).string()
+        };
+    }
+    return Engine::start(std::move(runtime), use);
 }
 
 }  // namespace millrace

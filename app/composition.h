@@ -16,8 +16,10 @@ namespace millrace {
 // The tokenizer's side: needs tokenizer.json only. `effort_table`: "" as the checkpoint says.
 [[nodiscard]] Result<Conversation> open_conversation(const Path& directory,
                                                      const std::string& effort_table);
-// The model's side, on a thread of its own. Fails when it and `conversation` do not have the same tokens.
+// The model's side, on a thread of its own. `archive` may be null and must outlive it. Fails when it and `conversation` do
+// not have the same tokens.
 [[nodiscard]] Result<std::unique_ptr<Engine>> open_engine(const ModelOptions& options,
-                                                          const Conversation& conversation);
+                                                          const Conversation& conversation,
+                                                          KvArchive* archive);
 
 }  // namespace millrace

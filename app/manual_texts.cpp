@@ -4,11 +4,12 @@
 #include <array>
 
 #include "app/manual.h"
+#include "app/trace_options.h"
 
 namespace millrace {
 namespace {
 
-constexpr std::array<ManualText, 12> kManual = {{
+constexpr std::array<ManualText, 15> kManual = {{
     {"chat", "talks with a model in the terminal", "[FLAGS]",
      "Opens a conversation. The answer appears while it is made; the model's thinking is shown "
      "less "
@@ -61,8 +62,10 @@ constexpr std::array<ManualText, 12> kManual = {{
      "millrace logits --tokens ids.json --prefill 2 --out logits.safetensors"},
     {"bench", "measures the machine, the operations, a model", "WHAT [FLAGS]",
      "WHAT is machine (memory, caches, dot products, drive), ops (each operation at the real "
-     "model's shapes, with weights from memory) or model (prefill and decode, and where the time "
-     "of a token goes). Every figure is shown beside its limit, measured in the same run: bytes "
+     "model's shapes, with weights from memory), model (prefill and decode, and where the time "
+     "of a token goes) or archive (a known beginning of --prefill tokens loaded from the KV "
+     "archive against computing it, with the same bits). Every figure is shown beside its limit, "
+     "measured in the same run: bytes "
      "against the read bandwidth of all threads, multiply-adds against the dot products they are "
      "made of. Unlike elsewhere all experts stay in memory unless --ram-budget says otherwise.\n"
      "\n"
@@ -130,6 +133,23 @@ constexpr std::array<ManualText, 12> kManual = {{
      "and expert, with its file and place; the exit code is 1 if any is left.",
      "millrace verify /fast/flash\n"
      "millrace verify /fast/flash --repair /models/DeepSeek-V4-Flash"},
+    {"cache", "shows and empties the archive of computed prompts", "list|prune|erase [FLAGS]",
+     "chat and run keep what the model made of a prompt, so that the same beginning (a document, a "
+     "long conversation) is not computed again: loading it takes a small part of a second. A page "
+     "stands for 128 tokens. Pages are encrypted; the key is kv.key in the state directory "
+     "(~/.local/state/millrace), and nobody without it can tell what is in them. A changed model, "
+     "another arithmetic or another version of this program finds nothing and computes anew: "
+     "what is found has the bits of what would be computed.\n"
+     "\n"
+     "list shows how much is kept of each model and when it was last used. prune removes what "
+     "cannot be read any more and then the longest unused, until --kv-budget is kept to. erase "
+     "removes everything, the key too, so that not even what a drive keeps of removed files can "
+     "be decrypted.",
+     "millrace cache list\n"
+     "millrace cache prune --kv-budget 2G\n"
+     "millrace cache erase"},
+    kTraceManual,
+    kReplayManual,
 }};
 
 }  // namespace

@@ -8,10 +8,13 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "app/archive_options.h"
 #include "app/bench_options.h"
 #include "app/manual.h"
 #include "app/plan_options.h"
 #include "app/size.h"
+#include "app/store_options.h"
+#include "app/trace_options.h"
 #include "core/base/machine.h"
 #include "core/base/strings.h"
 #include "core/base/utf8.h"
@@ -28,8 +31,7 @@ std::string group(std::string_view name) { return std::string(name); }
 
 // Flags that are text first: what CLI11 cannot check with a sentence of ours.
 struct Raw {
-    std::string model, ram_budget, isa, activations = "fp8", io = "auto", direct = "auto", history,
-        pack_size;
+    std::string model, ram_budget, isa, activations = "fp8", io = "auto", direct = "auto", history;
 };
 
 void add_model_directory(CLI::App& app, Raw& raw) {
@@ -266,13 +268,22 @@ void finish_answer(AnswerOptions& answer, const ModelOptions& model, const CLI::
     if (model.demo && app.count("--temperature") == 0) answer.sampling.temperature = 0;
 }
 
-Path history_file(const Environment& environment) {
-    // A relative XDG_DATA_HOME is invalid by its own standard.
-    if (environment.data_home.starts_with('/')) {
-        return Path(environment.data_home) / "millrace" / "history";
-    }
+// Where the desktop's standard has a program keep what is its own; "" without a home. A relative path in the variable is
+// invalid by that standard.
+Path own_directory(const std::string& variable, const Environment& environment,
+                   const char* below_home) {
+    if (variable.starts_with('/')) return Path(variable) / "millrace";
     if (!environment.home.starts_with('/')) return {};
-    return Path(environment.home) / ".local" / "share" / "millrace" / "history";
+    return Path(environment.home) / below_home / "millrace";
+}
+
+Path history_file(const Environment& environment) {
+    const Path directory = own_directory(environment.data_home, environment, ".local/share");
+    return directory.empty() ? Path() : directory / "history";
+}
+
+Path state_directory(const Environment& environment) {
+    return own_directory(environment.state_home, environment, ".local/state");
 }
 
 // All flags of all verbs, and where they go.
@@ -289,6 +300,7 @@ struct CommandLine {
         add_model(*of("chat"), chat.model, raw);
         add_effort_table(*of("chat"), chat.model.effort_table);
         add_answer(*of("chat"), chat.answer);
+        add_archive_flags(*of("chat"), archive);
         add_run();
         of("inspect")->add_option("directory", inspect)->required()->type_name("DIR");
         add_model_directory(*of("tokens"), raw);
@@ -299,8 +311,13 @@ struct CommandLine {
         add_eval();
         add_calibrate();
         add_plan_flags(*of("plan"), plan);
-        add_pack();
-        add_verify();
+        add_pack_flags(*of("pack"), pack);
+        add_verify_flags(*of("verify"), verify);
+        add_cache_flags(*of("cache"), cache, archive);
+        add_trace_flags(*of("trace"), trace);
+        add_model(*of("trace"), trace.model, raw);
+        add_effort_table(*of("trace"), trace.model.effort_table);
+        add_replay_flags(*of("replay"), replay);
     }
 
     void add_run() {
@@ -309,6 +326,7 @@ struct CommandLine {
         add_model(verb, run.model, raw);
         add_effort_table(verb, run.model.effort_table);
         add_answer(verb, run.answer);
+        add_archive_flags(verb, archive);
         verb.add_option(
                 "--messages", messages,
                 "A whole conversation instead of a prompt: a file of JSON as the verb prompt "
@@ -370,42 +388,6 @@ struct CommandLine {
         add_effort_table(verb, calibrate.model.effort_table);
     }
 
-    void add_pack() {
-        CLI::App& verb = *of("pack");
-        verb.add_option("source", pack_source)->required()->type_name("SRC");
-        verb.add_option("destination", pack_destination)->required()->type_name("DST");
-        verb.add_option("--experts", pack.experts,
-                        "How the experts are stored: released (as SRC has them); f4 (4.25 bits a "
-                        "weight, as most are released: nothing is lost); q3s (3.25 bits); q2s, "
-                        "q2v (2.25 bits: the faster, the nearer to the original); auto (the best "
-                        "mixture for --size). Default: released.")
-            ->type_name("FORMAT")
-            ->group(group(kFilesGroup));
-        verb.add_option("--size", raw.pack_size,
-                        "With --experts auto: the bytes that the store may take, dense weights "
-                        "included: 90G; K, M, G and T are powers of 1024.")
-            ->type_name("SIZE")
-            ->group(group(kFilesGroup));
-        verb.add_option("--also", pack_also,
-                        "Another directory, on another drive: the experts are spread over DST "
-                        "and these, to be read from all drives at once. May be given several "
-                        "times.")
-            ->type_name("DIR")
-            ->expected(1)
-            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-            ->group(group(kFilesGroup));
-    }
-
-    void add_verify() {
-        CLI::App& verb = *of("verify");
-        verb.add_option("directory", verify_directory)->required()->type_name("DIR");
-        verb.add_option("--repair", verify_repair,
-                        "Makes what is broken again from SRC, the checkpoint or store that DIR "
-                        "was made from, and nothing else.")
-            ->type_name("SRC")
-            ->group(group(kFilesGroup));
-    }
-
     CLI::App* of(std::string_view verb) { return app.get_subcommand(std::string(verb)); }
 
     CLI::App app{"", "millrace"};
@@ -424,20 +406,55 @@ struct CommandLine {
     std::string calibrate_out, eval_against;
     PlanOptions plan;
     PackVerbOptions pack;
-    std::string pack_source, pack_destination, verify_directory, verify_repair;
-    std::vector<std::string> pack_also;
+    VerifyVerbOptions verify;
+    CacheOptions cache;
+    ArchiveFlags archive;
+    TraceOptions trace;
+    ReplayOptions replay;
 };
+
+// The verbs that run no model.
+std::optional<Verb> verb_without_model(CommandLine& line, const CLI::App& verb,
+                                       const ArchiveOptions& archive) {
+    const std::string& name = verb.get_name();
+    const Path directory = line.raw.model.empty() ? Path(MILLRACE_DEMO_DIR) : Path(line.raw.model);
+    if (name == "inspect") return InspectOptions{line.inspect};
+    if (name == "tokens") return TokensOptions{directory};
+    if (name == "plan") return line.plan;
+    if (name == "replay") return line.replay;
+    if (name == "prompt") {
+        line.prompt.directory = directory;
+        return line.prompt;
+    }
+    if (name == "pack") return line.pack;
+    if (name == "verify") return line.verify;
+    if (name == "cache") {
+        line.cache.archive = archive;
+        return line.cache;
+    }
+    return std::nullopt;
+}
+
+std::variant<Verb, Shown> run_verb_of(CommandLine& line, const CLI::App& verb,
+                                      const ArchiveOptions& archive) {
+    if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
+    finish_answer(line.run.answer, line.run.model, verb);
+    line.run.archive = archive;
+    if (verb.count("--messages") > 0) line.run.messages = line.messages;
+    if (verb.count("prompt") > 0) line.run.prompt = line.run_prompt;
+    if (line.run.messages && (line.run.prompt || !line.run.answer.system.empty())) {
+        return usage_error("--messages is a whole conversation: no PROMPT or --system beside it",
+                           verb.get_name());
+    }
+    return Verb(line.run);
+}
 
 std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
                                   const Environment& environment) {
     const std::string& name = verb.get_name();
-    const Path directory = line.raw.model.empty() ? Path(MILLRACE_DEMO_DIR) : Path(line.raw.model);
-    if (name == "inspect") return Verb(InspectOptions{line.inspect});
-    if (name == "tokens") return Verb(TokensOptions{directory});
-    if (name == "prompt") {
-        line.prompt.directory = directory;
-        return Verb(line.prompt);
-    }
+    const ArchiveOptions archive = archive_options(line.archive, state_directory(environment));
+    if (auto without = verb_without_model(line, verb, archive)) return *std::move(without);
+    if (name == "run") return run_verb_of(line, verb, archive);
     if (name == "logits") {
         if (auto shown = finish_model(line.logits.model, line.raw, verb)) return *shown;
         line.logits.tokens = line.logits_tokens;
@@ -446,6 +463,7 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
     }
     if (name == "bench") {
         if (auto shown = finish_model(line.bench.model, line.raw, verb)) return *shown;
+        line.bench.state_directory = state_directory(environment);
         return Verb(line.bench);
     }
     if (name == "eval") {
@@ -460,37 +478,14 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         line.calibrate.out = line.calibrate_out;
         return Verb(line.calibrate);
     }
-    if (name == "plan") return Verb(line.plan);
-    if (name == "pack") {
-        line.pack.source = line.pack_source;
-        line.pack.destination = line.pack_destination;
-        line.pack.also.assign(line.pack_also.begin(), line.pack_also.end());
-        if (verb.count("--size") > 0) {
-            const Result<uint64_t> size = parse_size(line.raw.pack_size);
-            if (!size.ok()) return usage_error(size.error().in("--size").message, name);
-            line.pack.size_bytes = *size;
-        }
-        return Verb(line.pack);
-    }
-    if (name == "verify") {
-        VerifyVerbOptions verify{line.verify_directory, std::nullopt};
-        if (verb.count("--repair") > 0) verify.repair = line.verify_repair;
-        return Verb(verify);
-    }
-    if (name == "run") {
-        if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
-        finish_answer(line.run.answer, line.run.model, verb);
-        if (verb.count("--messages") > 0) line.run.messages = line.messages;
-        if (verb.count("prompt") > 0) line.run.prompt = line.run_prompt;
-        if (line.run.messages && (line.run.prompt || !line.run.answer.system.empty())) {
-            return usage_error(
-                "--messages is a whole conversation: no PROMPT or --system beside it", name);
-        }
-        return Verb(line.run);
+    if (name == "trace") {
+        if (auto shown = finish_model(line.trace.model, line.raw, verb)) return *shown;
+        return Verb(line.trace);
     }
     if (auto shown = finish_model(line.chat.model, line.raw, verb)) return *shown;
     finish_answer(line.chat.answer, line.chat.model, verb);
     line.chat.history = history_file(environment);
+    line.chat.archive = archive;
     return Verb(line.chat);
 }
 
@@ -514,6 +509,7 @@ Environment read_environment() {
     const std::string term = value("TERM");
     return {.home = value("HOME"),
             .data_home = value("XDG_DATA_HOME"),
+            .state_home = value("XDG_STATE_HOME"),
             .terminal = {.input_is_tty = ::isatty(0) == 1,
                          .output_is_tty = ::isatty(1) == 1,
                          .errors_are_tty = ::isatty(2) == 1,

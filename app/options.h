@@ -34,13 +34,28 @@ struct AnswerOptions {
     std::vector<std::string> stop_strings;
 };
 
+// Where KV state is kept from one start to the next.
+struct ArchiveOptions {
+    enum class Use {
+        kDefault,  // if it can be had
+        kChosen,   // a directory was named: it must be had
+        kOff,
+    };
+    Use use = Use::kDefault;
+    Path state_directory;  // with the key; "": no home to keep it in
+    Path directory;        // with the pages
+    std::optional<uint64_t> budget_bytes;
+};
+
 struct ChatOptions {
     ModelOptions model;
+    ArchiveOptions archive;
     AnswerOptions answer;
     Path history;  // "": no home to keep it in
 };
 struct RunOptions {
     ModelOptions model;
+    ArchiveOptions archive;
     AnswerOptions answer;
     std::optional<std::string> prompt;  // absent: standard input
     std::optional<Path> messages;       // a chat request as JSON instead of a prompt
@@ -82,12 +97,18 @@ struct CalibrateOptions {
 
 struct BenchOptions {
     ModelOptions model;
-    std::string what;  // machine, ops, model
+    std::string what;  // machine, ops, model, archive
     int repeat = 5;
     std::string only, file;
     std::vector<int64_t> contexts = {1024, 65536, 262144};
     int64_t prefill = 2048;
     bool tiny = false, json = false;
+    Path state_directory;  // for what archive writes; "": no home to keep it in
+};
+
+struct CacheOptions {
+    std::string what;  // list, prune, erase
+    ArchiveOptions archive;
 };
 
 struct PlanOptions {
@@ -113,9 +134,27 @@ struct VerifyVerbOptions {
     std::optional<Path> repair;
 };
 
-using Verb = std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
-                          LogitsOptions, EvalOptions, BenchOptions, PlanOptions, CalibrateOptions,
-                          PackVerbOptions, VerifyVerbOptions>;
+struct TraceOptions {
+    ModelOptions model;
+    std::vector<std::string> prompts;  // each is answered
+    std::vector<Path> files;           // texts as eval takes them; each is read
+    std::optional<int64_t> texts;      // of each file; absent: all
+    int64_t prefill = 0;               // tokens of such a text that are read together
+    int64_t answer_max = 256;
+    Path out;
+};
+struct ReplayOptions {
+    std::vector<Path> traces;
+    std::vector<std::string> slots = {"6%", "12%", "25%", "50%"};
+    std::optional<uint64_t> synthetic;
+    int64_t tokens = 2000;  // of the synthetic trace
+    bool json = false;
+};
+
+using Verb =
+    std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
+                 LogitsOptions, EvalOptions, BenchOptions, PlanOptions, CalibrateOptions,
+                 PackVerbOptions, VerifyVerbOptions, CacheOptions, TraceOptions, ReplayOptions>;
 
 // The command line asks for a text (help, version), or is wrong.
 struct Shown {
@@ -124,7 +163,7 @@ struct Shown {
 };
 
 struct Environment {
-    std::string home, data_home;  // HOME, XDG_DATA_HOME; "" if not set
+    std::string home, data_home, state_home;  // HOME, XDG_DATA_HOME, XDG_STATE_HOME; "" if not set
     TerminalFacts terminal;
 };
 [[nodiscard]] Environment read_environment();

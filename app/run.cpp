@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "app/answer_stream.h"
+#include "app/archive.h"
 #include "app/composition.h"
 #include "app/json_lines.h"
 #include "app/prefill_progress.h"
@@ -128,6 +129,7 @@ Json stats_json(const AnswerStats& stats, const MemoryPlan& plan) {
     Json out;
     out.set("prompt_tokens", stats.prompt_tokens);
     out.set("reused_tokens", stats.reused_tokens);
+    out.set("archived_tokens", stats.archived_tokens);
     out.set("generated_tokens", stats.generated_tokens);
     out.set("prefill_ns", stats.prefill_ns);
     out.set("decode_ns", stats.decode_ns);
@@ -233,7 +235,9 @@ Status answer_prompt(const RunOptions& options, Terminal& terminal, Writer& writ
     const Conversation conversation =
         TRY(open_conversation(options.model.directory, options.model.effort_table));
     const Prompt prompt = TRY(prompt_of(options, conversation));
-    const std::unique_ptr<Engine> engine = TRY(open_engine(options.model, conversation));
+    const std::unique_ptr<ArchiveHome> archive = TRY(open_archive(options.archive, terminal));
+    const std::unique_ptr<Engine> engine =
+        TRY(open_engine(options.model, conversation, archive_of(archive)));
     const uint64_t seed = options.answer.seed.value_or(fresh_seed());
     AnswerStream answer =
         TRY(AnswerStream::start(*engine, conversation, prompt, options.answer, seed));
@@ -249,6 +253,7 @@ Status answer_prompt(const RunOptions& options, Terminal& terminal, Writer& writ
             writer.prefill(*event);
             progress.show(*event);
         } else if (event->kind == Event::Kind::kFinished) {
+            tell_notices(archive_of(archive), terminal);
             writer.finished(finished_json(answer, prompt, *event, seed, engine->memory_plan()));
             TRY(writer.flush());
             // JSON has it as its reason; a text that only ends would pass for a whole answer.

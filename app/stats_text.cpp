@@ -44,6 +44,7 @@ void ChatTotals::add(const AnswerStats& answer) {
     ++answers;
     stats.prompt_tokens += answer.prompt_tokens;
     stats.reused_tokens += answer.reused_tokens;
+    stats.archived_tokens += answer.archived_tokens;
     stats.generated_tokens += answer.generated_tokens;
     stats.prefill_ns += answer.prefill_ns;
     stats.decode_ns += answer.decode_ns;
@@ -62,7 +63,18 @@ std::string answer_line(const AnswerStats& stats) {
     return cat(plural(stats.generated_tokens, "token"), ", ",
                rate(stats.generated_tokens, stats.decode_ns), "; ", percent(hits, asked),
                " of experts in memory, ", human_bytes(stats.drive_bytes / tokens),
-               " read per token");
+               " read per token",
+               stats.archived_tokens > 0
+                   ? cat("; ", stats.archived_tokens, " tokens of the prompt from the KV archive")
+                   : "");
+}
+
+std::string archive_row(const KvArchiveStats& archive) {
+    return row("KV archive",
+               cat(human_bytes(archive.bytes + archive.foreign_bytes), " of ",
+                   human_bytes(archive.budget_bytes), " in ", archive.files + archive.foreign_files,
+                   " files; ", archive.read, " read, ", archive.stored, " stored, ", archive.lost,
+                   " lost, ", archive.evicted, " forgotten"));
 }
 
 std::string stats_text(const ChatTotals& totals, const ExpertCacheStats& experts,
@@ -73,8 +85,9 @@ std::string stats_text(const ChatTotals& totals, const ExpertCacheStats& experts
     std::string out;
     out += row("conversation", cat(plural(totals.answers, "answer"), ", ", totals.context_used,
                                    " of ", context_max, " tokens of context used"));
-    out += row("prompts", cat(plural(sum.prompt_tokens, "token"), ", ", sum.reused_tokens,
-                              " of them still in memory; ",
+    out += row("prompts", cat(plural(sum.prompt_tokens, "token"), ", ",
+                              sum.reused_tokens - sum.archived_tokens, " of them still in memory, ",
+                              sum.archived_tokens, " from the KV archive; ",
                               rate(sum.prompt_tokens - sum.reused_tokens, sum.prefill_ns)));
     out += row("answers", cat(plural(sum.generated_tokens, "token"), "; ",
                               rate(sum.generated_tokens, sum.decode_ns)));

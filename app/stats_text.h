@@ -6,6 +6,7 @@
 
 #include "core/base/machine.h"
 #include "core/engine/engine.h"
+#include "offload/kv_archive.h"
 
 namespace millrace {
 
@@ -25,5 +26,7 @@ struct ChatTotals {
 [[nodiscard]] std::string stats_text(const ChatTotals& totals, const ExpertCacheStats& experts,
                                      const MemoryPlan& plan, const ResidentMemory& memory,
                                      int64_t context_max);
+// A further row of that.
+[[nodiscard]] std::string archive_row(const KvArchiveStats& archive);
 
 }  // namespace millrace

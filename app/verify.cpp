@@ -1,8 +1,8 @@
+#include "core/pack/verify.h"
 #include "app/signals.h"
 #include "app/verbs.h"
 #include "app/work_progress.h"
 #include "core/base/strings.h"
-#include "core/pack/verify.h"
 
 namespace millrace {
 namespace {

@@ -32,25 +32,25 @@ std::string make_salt(Entropy& entropy) {
 
 }  // namespace
 
-KvArchive::KvArchive(const KvArchiveWorld& world, const ArchiveKey& key,
-                     const KvArchiveOptions& options, std::string salt)
-    : world_(world),
-      key_(key),
-      options_(options),
-      files_(world.disk, options.directory, key_, std::move(salt)) {
-    stats_.budget_bytes = options.budget_bytes;
-}
+KvArchive::KvArchive(const KvArchiveWorld& world, const ArchiveKey& key, const Path& directory)
+    : world_(world), key_(key), files_(world.disk, directory, key_, make_salt(world.entropy)) {}
 
 Result<std::unique_ptr<KvArchive>> KvArchive::open(const KvArchiveWorld& world,
                                                    const ArchiveKey& key,
                                                    const KvArchiveOptions& options) {
-    std::unique_ptr<KvArchive> archive(
-        new KvArchive(world, key, options, make_salt(world.entropy)));
+    std::unique_ptr<KvArchive> archive(new KvArchive(world, key, options.directory));
     TRY(world.disk.make_directory(options.directory));
     const Lock lock(archive->mutex_);
     TRY(archive->refresh(KvFiles::Unfinished::kRemove, lock));
-    archive->make_room(0, options.budget_bytes, lock);
+    archive->budget_ = options.budget_bytes.value_or(archive->default_budget(lock));
+    archive->make_room(0, archive->budget_, lock);
     return archive;
+}
+
+uint64_t KvArchive::default_budget(const Lock& lock) const {
+    constexpr uint64_t kMost = uint64_t{20} << 30;
+    const Result<uint64_t> free = world_.disk.free_bytes(files_.directory());
+    return std::min(kMost, ((free.ok() ? *free : 0) + total_bytes(lock)) / 10);
 }
 
 KvArchive::~KvArchive() {
@@ -227,13 +227,13 @@ KvWrite KvArchive::write(const KvPage& page, KvPart part, std::span<const std::b
     {
         const Lock lock(mutex_);
         written_since_look_ += place.bytes;
-        if (written_since_look_ > look_after(options_.budget_bytes)) {
+        if (written_since_look_ > look_after(budget_)) {
             (void)refresh(KvFiles::Unfinished::kLeave, lock);  // what it misses is seen later
         }
         // What it hangs on is the last that should make room for it.
         table_.touch(part == KvPart::kEdge ? page.key : page.parent, KvPart::kRows, place.used);
-        make_room(place.bytes, options_.budget_bytes, lock);
-        if (!table_.fits(place) || total_bytes(lock) + place.bytes > options_.budget_bytes) {
+        make_room(place.bytes, budget_, lock);
+        if (!table_.fits(place) || total_bytes(lock) + place.bytes > budget_) {
             return KvWrite::kNoPlace;
         }
     }
@@ -265,6 +265,7 @@ std::vector<std::string> KvArchive::take_notices() {
 KvArchiveStats KvArchive::stats() const {
     const Lock lock(mutex_);
     KvArchiveStats stats = stats_;
+    stats.budget_bytes = budget_;
     stats.files = table_.count();
     stats.bytes = table_.bytes();
     stats.foreign_files = foreign_.size();

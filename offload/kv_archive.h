@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -40,7 +41,8 @@ namespace millrace {
 
 struct KvArchiveOptions {
     Path directory;
-    uint64_t budget_bytes = 0;  // what all pages may take together
+    // What all pages may take together. Absent: 20 GiB, or a tenth of what the disk has free or the archive has taken.
+    std::optional<uint64_t> budget_bytes = std::nullopt;
 };
 
 // What the archive lives on. All must outlive it.
@@ -122,8 +124,7 @@ private:
         KvFileName name;
         uint64_t bytes = 0;
     };
-    KvArchive(const KvArchiveWorld& world, const ArchiveKey& key, const KvArchiveOptions& options,
-              std::string salt);
+    KvArchive(const KvArchiveWorld& world, const ArchiveKey& key, const Path& directory);
 
     [[nodiscard]] uint64_t now(const Lock& lock);
     [[nodiscard]] uint64_t total_bytes(const Lock& lock) const;
@@ -139,11 +140,12 @@ private:
     void make_room(uint64_t bytes, uint64_t budget, const Lock& lock);
     void save(const Lock& lock);
     void turn_off(const Error& error, const Lock& lock);
+    [[nodiscard]] uint64_t default_budget(const Lock& lock) const;
 
     KvArchiveWorld world_;
     const ArchiveKey key_;
-    const KvArchiveOptions options_;
     KvFiles files_;
+    uint64_t budget_ = 0;  // never changes
 
     mutable std::mutex mutex_;  // all below
     KvTable table_;

@@ -3,9 +3,9 @@
 //
 // A round is a number of pieces, a run of neighbours for each thread, which takes them in order from the first: what it
 // streams from memory goes on where it stopped. Whoever is done takes from the far ends of the others' runs. A worker that
-// the system has put aside is not waited for unless it holds a piece. Workers look for the next round for a while, then sleep; the
-// caller makes a system call only if somebody sleeps. So a round costs a microsecond or two while one follows the other,
-// and the processor is free soon after the last one.
+// the system has put aside is not waited for unless it holds a piece. Workers look for the next round for a while, then
+// sleep; the caller makes a system call only if somebody sleeps. So a round costs a microsecond or two while one follows
+// the other, and the processor is free soon after the last one.
 
 #include <sched.h>
 

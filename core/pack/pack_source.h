@@ -37,8 +37,8 @@ public:
     [[nodiscard]] Result<ExpertWeights> read(ExpertKey key, std::span<std::byte> memory) const {
         return read_expert(parts_->experts, key, *expert_reader_, memory);
     }
-    // What encoding weighs errors with. Beside the source, unless another place was named: where a store keeps a copy of what
-    // it was made with.
+    // What encoding weighs errors with. Beside the source, unless another place was named: where a store keeps a copy of
+    // what it was made with.
     [[nodiscard]] ExpertImportance& importance() { return *importance_; }
     [[nodiscard]] Status take_importance_from(const Path& directory);
 

@@ -28,6 +28,7 @@ public:
     // expert.cpp
     void expert(const LinearInput& x, std::span<const int32_t> rows, const ExpertWeights& weights,
                 std::span<const float> route_weights, float limit, MatrixView<Bf16> out) override;
+    void experts(const LinearInput& x, std::span<const ExpertCall> calls, float limit) override;
     // rows.cpp
     void embed(const LinearWeight& table, std::span<const TokenId> tokens,
                MatrixView<Bf16> streams) override;
@@ -78,6 +79,12 @@ private:
         RowTiles tiles;
         const Bf16* bf16 = nullptr;  // or
         Int8Rows int8;
+
+        [[nodiscard]] ReadyRows one_row() const {
+            ReadyRows out = *this;
+            out.tiles.rows = 1;
+            return out;
+        }
     };
     // Ready rows, from group `at` on, times (part of) a weight: tiles and x of the task are filled in from x.
     struct Product {
@@ -101,6 +108,8 @@ private:
     [[nodiscard]] Int8Rows ordered_int8(MatrixView<const Bf16> x, std::span<const int32_t> rows,
                                         const LinearWeight& weight, int64_t parts,
                                         const RowTiles& tiles);
+    // What the down products of an expert read.
+    [[nodiscard]] LinearInput hidden_input(MatrixView<const Bf16> hidden, const LinearWeight& w2);
     // All outputs of a weight.
     [[nodiscard]] static LinearTask whole(const LinearWeight& weight, MatrixView<Bf16> y);
     [[nodiscard]] static LinearTask whole(const LinearWeight& weight, MatrixView<float> y);
@@ -128,6 +137,8 @@ private:
     struct {
         Workspace<Bf16> gate, up;
         Workspace<uint8_t> codes, scales;
+        Workspace<int32_t> rows;
+        Workspace<float> route_weights;
     } expert_;
     Workspace<std::byte> strips_;  // a copy of the strip that each piece turns
     Workspace<float> mixes_;
