@@ -10,6 +10,7 @@
 #include "core/base/strings.h"
 #include "core/model/expert_locator.h"
 #include "core/model/shard_table.h"
+#include "quant/format.h"
 
 namespace millrace {
 namespace {
@@ -38,6 +39,9 @@ std::string format_words(const LinearWeight& expert) {
         case WeightFormat::kF32: return "F32";
         case WeightFormat::kFp8: return cat("FP8 ", scales);
         case WeightFormat::kFp4: return cat("FP4 ", scales);
+        case WeightFormat::kQ3s:
+        case WeightFormat::kQ2s:
+        case WeightFormat::kQ2v: return std::string(format_name(expert.format));
     }
     return "?";
 }
