@@ -226,6 +226,24 @@ template <int kDistance>
     const __m256i two = _mm256_broadcastsi128_si256(load_128(table));
     return {_mm256_shuffle_epi8(two, bytes.a), _mm256_shuffle_epi8(two, bytes.b)};
 }
+// Sixteen entries at a time: what lies outside gets its top bit, for which vpshufb gives zero.
+template <int kBits>
+[[gnu::always_inline]] inline __m256i lookup_table(const uint8_t* table, __m256i index) {
+    __m256i out = _mm256_setzero_si256();
+#pragma GCC unroll 1
+    for (int part = 0; part < (1 << kBits) / 16; ++part) {
+        const __m256i sixteen = _mm256_broadcastsi128_si256(load_128(table + 16 * part));
+        const __m256i from =
+            _mm256_xor_si256(index, _mm256_set1_epi8(static_cast<char>(16 * part)));
+        const __m256i at = _mm256_adds_epu8(from, _mm256_set1_epi8(0x70));
+        out = _mm256_or_si256(out, _mm256_shuffle_epi8(sixteen, at));
+    }
+    return out;
+}
+template <int kBits>
+[[gnu::always_inline]] inline I lookup_table(const uint8_t* table, I index) {
+    return {lookup_table<kBits>(table, index.a), lookup_table<kBits>(table, index.b)};
+}
 struct ByteSums {
     __m256i a, b;
 };

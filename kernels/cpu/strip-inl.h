@@ -42,7 +42,7 @@ struct ToDot {
 struct Strip {
     const std::byte*
         codes[kStrip];  // rows; of a strip that was arranged only the first is used: its beginning
-    const std::byte* scales[kStrip];  // the same; FP4 only
+    const std::byte* scales[kStrip];  // the same; FP4 and low-bit formats only
     bool arranged = false;
     int64_t first = 0;  // weight row of lane 0
     int64_t count = 0;  // lanes that count
@@ -59,6 +59,7 @@ inline Strip strip_at(const LinearWeight& w, int64_t first, int64_t count) {
         strip.codes[lane] = w.codes + row * bytes;
         strip.scales[lane] = w.scales;
         if (w.format == WeightFormat::kFp4) strip.scales[lane] += row * (w.cols / 32);
+        if (w.low_bit()) strip.scales[lane] += w.rows + row * (w.cols / 32);
     }
     return strip;
 }
@@ -79,7 +80,7 @@ template <bool kArranged, int kDwords>
             out[d] = load_int(at + 64 * d);
         }
     } else {
-        if (kDwords == 16 && left >= 64) {
+        if (left >= 64) {
             load_columns(strip.codes, offset, out);
             return;
         }
@@ -289,27 +290,6 @@ inline void decode_f32(const LinearWeight& w, const Strip& strip, int64_t first,
 
 [[gnu::always_inline]] inline int parts_of(const LinearWeight& w) {
     return w.format == WeightFormat::kF32 ? 3 : 1;
-}
-
-template <bool kArranged, class To>
-inline void decode_strip(const LinearWeight& w, const Strip& strip, int64_t first, int64_t count,
-                         int part, To& to) {
-    switch (w.format) {
-        case WeightFormat::kFp4: decode_fp4<kArranged>(w, strip, first, count, to); return;
-        case WeightFormat::kFp8: decode_fp8<kArranged>(w, strip, first, count, to); return;
-        case WeightFormat::kBf16: decode_bf16<kArranged>(w, strip, first, count, to); return;
-        case WeightFormat::kF32: decode_f32(w, strip, first, count, part, to); return;
-    }
-}
-
-template <class To>
-[[gnu::always_inline]] inline void decode(const LinearWeight& w, const Strip& strip, int64_t first,
-                                          int64_t count, int part, To& to) {
-    if (strip.arranged) {
-        decode_strip<true>(w, strip, first, count, part, to);
-    } else {
-        decode_strip<false>(w, strip, first, count, part, to);
-    }
 }
 
 // A whole strip, in place: 4 bytes of 16 rows side by side, then the next 4; row_bytes is a multiple of 4. Scales: the

@@ -266,7 +266,7 @@ TEST_CASE("what was begun goes on with the same source and options only") {
     const auto again = pack_quietly(source.disk(), disk, options);
     REQUIRE(again.ok());
     CHECK(again->was_whole);
-    refused(from_other, "another store");
+    refused(from_other, "another source");
     CHECK(disk.fingerprint() == before);
 
     // Nothing is written over what somebody else has.
