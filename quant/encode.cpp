@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "core/base/check.h"
@@ -38,27 +39,45 @@ struct Choice {
     int step = 0;
 };
 
-// cost += weight · table row, for 16 candidates from `first`.
-[[gnu::always_inline]] inline void add_costs(std::array<float, kLanes>& sums, const Costs& table,
-                                             int first, float weight) {
-    for (size_t i = 0; i < kLanes; ++i) sums[i] += weight * table[static_cast<size_t>(first) + i];
+// Vectors that every processor has, of the compiler's own: left to itself it unrolls these loops instead.
+using Four [[gnu::vector_size(16)]] = float;
+using FourInts [[gnu::vector_size(16)]] = int32_t;
+
+[[nodiscard, gnu::always_inline]] inline Four load_four(const float* at) {
+    Four out;
+    std::memcpy(&out, at, sizeof out);
+    return out;
 }
 
-// The first of the least. Lane by lane, which is several times as fast as one by one.
+// 16 costs, or what belongs to 16 pairs.
+struct Lanes {
+    Four four[kLanes / 4];
+};
+
+// sums += weight · table, for 16 candidates from `first`.
+[[gnu::always_inline]] inline void add_costs(Lanes& sums, const Costs& table, int first,
+                                             float weight) {
+    for (int i = 0; i < kLanes / 4; ++i)
+        sums.four[i] += weight * load_four(table.data() + first + 4 * i);
+}
+
+// The first of the least.
 [[nodiscard]] Choice cheapest(const Costs& costs) {
-    std::array<float, kLanes> least;
-    std::array<int32_t, kLanes> chunks{};
-    std::copy_n(costs.begin(), kLanes, least.begin());
-    for (int32_t chunk = 1; chunk < kCandidates / kLanes; ++chunk) {
-        for (size_t i = 0; i < kLanes; ++i) {
-            const float cost = costs[static_cast<size_t>(chunk) * kLanes + i];
-            const bool less = cost < least[i];
-            least[i] = less ? cost : least[i];
-            chunks[i] = less ? chunk : chunks[i];
-        }
+    Four least = load_four(costs.data());
+    FourInts places = {0, 0, 0, 0};
+    for (int at = 4; at < kCandidates; at += 4) {
+        const Four next = load_four(costs.data() + at);
+        const FourInts less = next < least;
+        least = less ? next : least;
+        places = less ? FourInts{at, at, at, at} : places;
     }
-    const auto lane = static_cast<int>(std::ranges::min_element(least) - least.begin());
-    const int at = chunks[static_cast<size_t>(lane)] * kLanes + lane;
+    int best = 0;
+    for (int i = 1; i < 4; ++i) {
+        const bool less = least[i] < least[best] ||
+                          (least[i] == least[best] && places[i] + i < places[best] + best);
+        best = less ? i : best;
+    }
+    const int at = places[best] + best;
     return {at % kLowBitBooks, kFirstStep + at / kLowBitBooks};
 }
 
@@ -83,10 +102,10 @@ public:
         const auto histogram = histogram_of(block);
         Costs costs;
         for (int first = 0; first < kCandidates; first += kLanes) {
-            std::array<float, kLanes> sums{};
+            Lanes sums{};
             for (size_t code = 0; code < 16; ++code)
                 add_costs(sums, costs_[code], first, histogram[code]);
-            std::ranges::copy(sums, costs.begin() + first);
+            std::memcpy(costs.data() + first, &sums, sizeof sums);
         }
         return cheapest(costs);
     }
@@ -157,17 +176,17 @@ public:
         for (size_t i = 0; i < kPairs; ++i) {
             const float x = block.weights[2 * i], y = block.weights[2 * i + 1];
             const size_t ratio = x > kUneven * y ? 0 : y > kUneven * x ? 2 : 1;
-            const size_t pair = block.codes[2 * i] | block.codes[2 * i + 1] << 4;
+            const size_t pair = block.codes[2 * i] + size_t{16} * block.codes[2 * i + 1];
             tables[i] = &costs_[ratio][pair];
         }
         Costs costs;
         for (int first = 0; first < kCandidates; first += kLanes) {
-            std::array<float, kLanes> sums{};
+            Lanes sums{};
             for (size_t i = 0; i < kPairs; ++i) {
                 add_costs(sums, (*tables[i])[0], first, block.weights[2 * i]);
                 add_costs(sums, (*tables[i])[1], first, block.weights[2 * i + 1]);
             }
-            std::ranges::copy(sums, costs.begin() + first);
+            std::memcpy(costs.data() + first, &sums, sizeof sums);
         }
         Choice out = cheapest(costs);
         if (block.flat) return out;
@@ -186,20 +205,22 @@ public:
     }
 
     [[nodiscard]] float cost(const Block& block, int book, float factor) const {
-        float out = 0;
-        for (const float one : nearest(block, book, factor).costs) out += one;
-        return out;
+        const Nearest found = nearest(block, book, factor);
+        const Four sum = (found.costs.four[0] + found.costs.four[1]) +
+                         (found.costs.four[2] + found.costs.four[3]);
+        return (sum[0] + sum[1]) + (sum[2] + sum[3]);
     }
 
     [[nodiscard]] BlockIndices indices(const Block& block, int book, float factor) const {
         BlockIndices out{};
         const Nearest found = nearest(block, book, factor);
-        for (size_t i = 0; i < kPairs; ++i) out[i] = static_cast<uint8_t>(found.points[i]);
+        for (int i = 0; i < kPairs; ++i)
+            out[static_cast<size_t>(i)] = static_cast<uint8_t>(found.points[i / 4][i % 4]);
         return out;
     }
 
 private:
-    static constexpr int kWeighed = 12;
+    static constexpr int kWeighed = 6;
     // What the first weight of a pair counts beside the second, in each table, and from where on that is the nearest.
     static constexpr std::array<float, 3> kRatios = {8, 1, 0.125F};
     static constexpr float kUneven = 2.8F;
@@ -223,8 +244,8 @@ private:
     }
 
     struct Nearest {
-        std::array<float, kPairs> costs;
-        std::array<int32_t, kPairs> points;
+        Lanes costs;
+        FourInts points[kPairs / 4];
     };
     // All pairs of a block at once, point by point.
     [[nodiscard]] static Nearest nearest(const Block& block, int book, float factor) {
@@ -236,17 +257,19 @@ private:
             y_weight[i] = block.weights[2 * i + 1];
         }
         Nearest out{};
-        out.costs.fill(std::numeric_limits<float>::infinity());
+        for (Four& cost : out.costs.four) cost += std::numeric_limits<float>::infinity();
         int32_t index = 0;
         for (const auto& point : kQ2vBooks[static_cast<size_t>(book)]) {
             const float px = static_cast<float>(point[0]) * factor;
             const float py = static_cast<float>(point[1]) * factor;
-            for (size_t i = 0; i < kPairs; ++i) {
-                const float cost = (x[i] - px) * (x[i] - px) * x_weight[i] +
-                                   (y[i] - py) * (y[i] - py) * y_weight[i];
-                const bool nearer = cost < out.costs[i];
-                out.costs[i] = nearer ? cost : out.costs[i];
-                out.points[i] = nearer ? index : out.points[i];
+            for (int i = 0; i < kPairs / 4; ++i) {
+                const Four dx = load_four(&x[static_cast<size_t>(4 * i)]) - px;
+                const Four dy = load_four(&y[static_cast<size_t>(4 * i)]) - py;
+                const Four cost = dx * dx * load_four(&x_weight[static_cast<size_t>(4 * i)]) +
+                                  dy * dy * load_four(&y_weight[static_cast<size_t>(4 * i)]);
+                const FourInts nearer = cost < out.costs.four[i];
+                out.costs.four[i] = nearer ? cost : out.costs.four[i];
+                out.points[i] = nearer ? FourInts{index, index, index, index} : out.points[i];
             }
             ++index;
         }
