@@ -44,6 +44,16 @@ int call(const Verb& verb, Terminal& terminal) {
         }
         int operator()(const CacheOptions& options) const { return cache_verb(options, terminal); }
         int operator()(const PlanOptions& options) const { return plan_verb(options, terminal); }
+        int operator()(const PackVerbOptions& options) const {
+            return pack_verb(options, terminal);
+        }
+        int operator()(const VerifyVerbOptions& options) const {
+            return verify_verb(options, terminal);
+        }
+        int operator()(const TraceOptions& options) const { return trace_verb(options, terminal); }
+        int operator()(const ReplayOptions& options) const {
+            return replay_verb(options, terminal);
+        }
     };
     return std::visit(Call{terminal}, verb);
 }

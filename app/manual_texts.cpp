@@ -4,11 +4,12 @@
 #include <array>
 
 #include "app/manual.h"
+#include "app/trace_options.h"
 
 namespace millrace {
 namespace {
 
-constexpr std::array<ManualText, 11> kManual = {{
+constexpr std::array<ManualText, 15> kManual = {{
     {"chat", "talks with a model in the terminal", "[FLAGS]",
      "Opens a conversation. The answer appears while it is made; the model's thinking is shown "
      "less "
@@ -111,6 +112,21 @@ constexpr std::array<ManualText, 11> kManual = {{
      "millrace plan flash --ram 64G --drive 7GB/s\n"
      "millrace plan pro --ram 128G --drive 14GB/s --memory 80GB/s\n"
      "millrace plan /models/DeepSeek-V4-Flash"},
+    {"pack", "makes a store: a checkpoint laid out for streaming", "[FLAGS] SRC DST",
+     "Writes the checkpoint or store in SRC to the directory DST as a store: every expert one "
+     "piece of a file, with a checksum, read with one request instead of two or more. DST can "
+     "then be named wherever a model is. Tensors that are no routed experts stay as they are.\n"
+     "\n"
+     "A pack that was ended, by Ctrl-C, a full disk or a loss of power, goes on where it was when "
+     "the same command is given again. Until it has ended DST is not opened as a model.",
+     "millrace pack /models/DeepSeek-V4-Flash /fast/flash\n"
+     "millrace pack /models/DeepSeek-V4-Flash /fast/flash --also /fast2/flash"},
+    {"verify", "checks every byte of a store", "[FLAGS] DIR",
+     "Reads the whole store once, at the speed of its drives, and compares every record and every "
+     "other file with the checksums made when it was packed. Each broken record is named by layer "
+     "and expert, with its file and place; the exit code is 1 if any is left.",
+     "millrace verify /fast/flash\n"
+     "millrace verify /fast/flash --repair /models/DeepSeek-V4-Flash"},
     {"cache", "shows and empties the archive of computed prompts", "list|prune|erase [FLAGS]",
      "chat and run keep what the model made of a prompt, so that the same beginning (a document, a "
      "long conversation) is not computed again: loading it takes a small part of a second. A page "
@@ -126,6 +142,8 @@ constexpr std::array<ManualText, 11> kManual = {{
      "millrace cache list\n"
      "millrace cache prune --kv-budget 2G\n"
      "millrace cache erase"},
+    kTraceManual,
+    kReplayManual,
 }};
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "app/manual.h"
 #include "app/plan_options.h"
 #include "app/size.h"
+#include "app/trace_options.h"
 #include "core/base/machine.h"
 #include "core/base/strings.h"
 #include "core/base/utf8.h"
@@ -309,7 +310,13 @@ struct CommandLine {
         add_eval();
         add_calibrate();
         add_plan_flags(*of("plan"), plan);
+        add_pack();
+        add_verify();
         add_cache_flags(*of("cache"), cache, archive);
+        add_trace_flags(*of("trace"), trace);
+        add_model(*of("trace"), trace.model, raw);
+        add_effort_table(*of("trace"), trace.model.effort_table);
+        add_replay_flags(*of("replay"), replay);
     }
 
     void add_run() {
@@ -380,6 +387,35 @@ struct CommandLine {
         add_effort_table(verb, calibrate.model.effort_table);
     }
 
+    void add_pack() {
+        CLI::App& verb = *of("pack");
+        verb.add_option("source", pack_source)->required()->type_name("SRC");
+        verb.add_option("destination", pack_destination)->required()->type_name("DST");
+        verb.add_option("--experts", pack.experts,
+                        "How the experts are stored: released (as SRC has them) or f4 (the "
+                        "same, if SRC has FP4). Default: released.")
+            ->type_name("FORMAT")
+            ->group(group(kFilesGroup));
+        verb.add_option("--also", pack_also,
+                        "Another directory, on another drive: the experts are spread over DST "
+                        "and these, to be read from all drives at once. May be given several "
+                        "times.")
+            ->type_name("DIR")
+            ->expected(1)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+            ->group(group(kFilesGroup));
+    }
+
+    void add_verify() {
+        CLI::App& verb = *of("verify");
+        verb.add_option("directory", verify_directory)->required()->type_name("DIR");
+        verb.add_option("--repair", verify_repair,
+                        "Makes what is broken again from SRC, the checkpoint or store that DIR "
+                        "was made from, and nothing else.")
+            ->type_name("SRC")
+            ->group(group(kFilesGroup));
+    }
+
     CLI::App* of(std::string_view verb) { return app.get_subcommand(std::string(verb)); }
 
     CLI::App app{"", "millrace"};
@@ -397,20 +433,66 @@ struct CommandLine {
     CalibrateOptions calibrate;
     std::string calibrate_out, eval_against;
     PlanOptions plan;
+    PackVerbOptions pack;
+    std::string pack_source, pack_destination, verify_directory, verify_repair;
+    std::vector<std::string> pack_also;
     CacheOptions cache;
     ArchiveFlags archive;
+    TraceOptions trace;
+    ReplayOptions replay;
 };
+
+// The verbs that run no model.
+std::optional<Verb> verb_without_model(CommandLine& line, const CLI::App& verb,
+                                       const ArchiveOptions& archive) {
+    const std::string& name = verb.get_name();
+    const Path directory = line.raw.model.empty() ? Path(MILLRACE_DEMO_DIR) : Path(line.raw.model);
+    if (name == "inspect") return InspectOptions{line.inspect};
+    if (name == "tokens") return TokensOptions{directory};
+    if (name == "plan") return line.plan;
+    if (name == "replay") return line.replay;
+    if (name == "prompt") {
+        line.prompt.directory = directory;
+        return line.prompt;
+    }
+    if (name == "pack") {
+        line.pack.source = line.pack_source;
+        line.pack.destination = line.pack_destination;
+        line.pack.also.assign(line.pack_also.begin(), line.pack_also.end());
+        return line.pack;
+    }
+    if (name == "verify") {
+        VerifyVerbOptions verify{line.verify_directory, std::nullopt};
+        if (verb.count("--repair") > 0) verify.repair = line.verify_repair;
+        return verify;
+    }
+    if (name == "cache") {
+        line.cache.archive = archive;
+        return line.cache;
+    }
+    return std::nullopt;
+}
+
+std::variant<Verb, Shown> run_verb_of(CommandLine& line, const CLI::App& verb,
+                                      const ArchiveOptions& archive) {
+    if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
+    finish_answer(line.run.answer, line.run.model, verb);
+    line.run.archive = archive;
+    if (verb.count("--messages") > 0) line.run.messages = line.messages;
+    if (verb.count("prompt") > 0) line.run.prompt = line.run_prompt;
+    if (line.run.messages && (line.run.prompt || !line.run.answer.system.empty())) {
+        return usage_error("--messages is a whole conversation: no PROMPT or --system beside it",
+                           verb.get_name());
+    }
+    return Verb(line.run);
+}
 
 std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
                                   const Environment& environment) {
     const std::string& name = verb.get_name();
-    const Path directory = line.raw.model.empty() ? Path(MILLRACE_DEMO_DIR) : Path(line.raw.model);
-    if (name == "inspect") return Verb(InspectOptions{line.inspect});
-    if (name == "tokens") return Verb(TokensOptions{directory});
-    if (name == "prompt") {
-        line.prompt.directory = directory;
-        return Verb(line.prompt);
-    }
+    const ArchiveOptions archive = archive_options(line.archive, state_directory(environment));
+    if (auto without = verb_without_model(line, verb, archive)) return *std::move(without);
+    if (name == "run") return run_verb_of(line, verb, archive);
     if (name == "logits") {
         if (auto shown = finish_model(line.logits.model, line.raw, verb)) return *shown;
         line.logits.tokens = line.logits_tokens;
@@ -434,23 +516,9 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         line.calibrate.out = line.calibrate_out;
         return Verb(line.calibrate);
     }
-    if (name == "plan") return Verb(line.plan);
-    const ArchiveOptions archive = archive_options(line.archive, state_directory(environment));
-    if (name == "cache") {
-        line.cache.archive = archive;
-        return Verb(line.cache);
-    }
-    if (name == "run") {
-        if (auto shown = finish_model(line.run.model, line.raw, verb)) return *shown;
-        finish_answer(line.run.answer, line.run.model, verb);
-        line.run.archive = archive;
-        if (verb.count("--messages") > 0) line.run.messages = line.messages;
-        if (verb.count("prompt") > 0) line.run.prompt = line.run_prompt;
-        if (line.run.messages && (line.run.prompt || !line.run.answer.system.empty())) {
-            return usage_error(
-                "--messages is a whole conversation: no PROMPT or --system beside it", name);
-        }
-        return Verb(line.run);
+    if (name == "trace") {
+        if (auto shown = finish_model(line.trace.model, line.raw, verb)) return *shown;
+        return Verb(line.trace);
     }
     if (auto shown = finish_model(line.chat.model, line.raw, verb)) return *shown;
     finish_answer(line.chat.answer, line.chat.model, verb);

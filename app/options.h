@@ -123,9 +123,37 @@ struct PlanOptions {
     bool json = false;
 };
 
-using Verb = std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
-                          LogitsOptions, EvalOptions, BenchOptions, PlanOptions, CalibrateOptions,
-                          CacheOptions>;
+struct PackVerbOptions {
+    Path source, destination;
+    std::vector<Path> also;
+    std::string experts = "released";
+};
+struct VerifyVerbOptions {
+    Path directory;
+    std::optional<Path> repair;
+};
+
+struct TraceOptions {
+    ModelOptions model;
+    std::vector<std::string> prompts;  // each is answered
+    std::vector<Path> files;           // texts as eval takes them; each is read
+    std::optional<int64_t> texts;      // of each file; absent: all
+    int64_t prefill = 0;               // tokens of such a text that are read together
+    int64_t answer_max = 256;
+    Path out;
+};
+struct ReplayOptions {
+    std::vector<Path> traces;
+    std::vector<std::string> slots = {"6%", "12%", "25%", "50%"};
+    std::optional<uint64_t> synthetic;
+    int64_t tokens = 2000;  // of the synthetic trace
+    bool json = false;
+};
+
+using Verb =
+    std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
+                 LogitsOptions, EvalOptions, BenchOptions, PlanOptions, CalibrateOptions,
+                 PackVerbOptions, VerifyVerbOptions, CacheOptions, TraceOptions, ReplayOptions>;
 
 // The command line asks for a text (help, version), or is wrong.
 struct Shown {

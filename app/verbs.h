@@ -17,5 +17,9 @@ namespace millrace {
 [[nodiscard]] int calibrate_verb(const CalibrateOptions& options, Terminal& terminal);
 [[nodiscard]] int cache_verb(const CacheOptions& options, Terminal& terminal);
 [[nodiscard]] int plan_verb(const PlanOptions& options, Terminal& terminal);
+[[nodiscard]] int pack_verb(const PackVerbOptions& options, Terminal& terminal);
+[[nodiscard]] int verify_verb(const VerifyVerbOptions& options, Terminal& terminal);
+[[nodiscard]] int trace_verb(const TraceOptions& options, Terminal& terminal);
+[[nodiscard]] int replay_verb(const ReplayOptions& options, Terminal& terminal);
 
 }  // namespace millrace

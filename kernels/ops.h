@@ -61,6 +61,14 @@ struct KeyList {
     std::span<const KvRow* const> entries;
 };
 
+// One expert on some rows: `rows[i]` of x gives row i of out; route_weights empty for the shared expert.
+struct ExpertCall {
+    ExpertWeights weights;
+    std::span<const int32_t> rows;
+    std::span<const float> route_weights;
+    MatrixView<Bf16> out;  // [rows.size(), d]
+};
+
 struct RouterConfig {
     int experts_per_token = 0;
     float route_scale = 1;
@@ -149,6 +157,12 @@ public:
     virtual void expert(const LinearInput& x, std::span<const int32_t> rows,
                         const ExpertWeights& weights, std::span<const float> route_weights,
                         float limit, MatrixView<Bf16> out) = 0;
+    // Several experts, each as above: what one row wants of a few of them is done best in one go.
+    virtual void experts(const LinearInput& x, std::span<const ExpertCall> calls, float limit) {
+        for (const ExpertCall& call : calls) {
+            expert(x, call.rows, call.weights, call.route_weights, limit, call.out);
+        }
+    }
     // The middle of an expert: weight·silu(min(g, limit))·clamp(u, ±limit) → bf16. gate, up, out [n, inner]; out may be
     // gate.
     virtual void swiglu(MatrixView<const Bf16> gate, MatrixView<const Bf16> up,

@@ -1,7 +1,9 @@
 #include "offload/drive_files.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/base/strings.h"
@@ -16,7 +18,8 @@ Result<DriveFiles> DriveFiles::open(const std::vector<Path>& paths, DirectIo dir
         if (direct == DirectIo::kAuto) {
             Result<File> file = opener(path, O_DIRECT);
             if (file.ok()) {
-                files.files_.push_back({std::move(*file), true});
+                const int32_t drive = files.drive_of(*file);
+                files.files_.push_back({std::move(*file), true, drive});
                 continue;
             }
             // Whatever the reason was, it is the plain open that decides: it succeeds when only O_DIRECT was refused.
@@ -24,12 +27,26 @@ Result<DriveFiles> DriveFiles::open(const std::vector<Path>& paths, DirectIo dir
                 files.notes_ = cat("reading through the page cache: ", file.error().message);
             }
         }
-        files.files_.push_back({
-            TRY(opener(path, 0))
-            , false
-        });
+        File file = TRY(opener(path, 0));
+        const int32_t drive = files.drive_of(file);
+        files.files_.push_back({std::move(file), false, drive});
     }
     return files;
+}
+
+// A device that cannot be found out is one of its own kind: they share a number.
+int32_t DriveFiles::drive_of(const File& file) {
+    struct stat facts {};
+    const uint64_t device = ::fstat(file.fd(), &facts) == 0 ? facts.st_dev : 0;
+    const auto known = std::ranges::find(devices_, device);
+    const auto drive = static_cast<int32_t>(known - devices_.begin());
+    if (known == devices_.end()) devices_.push_back(device);
+    return drive;
+}
+
+void DriveFiles::drop_cached(int32_t file, uint64_t offset, uint64_t bytes) const {
+    (void)::posix_fadvise(fd(file), static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                          POSIX_FADV_DONTNEED);
 }
 
 Status DriveFiles::use_page_cache(int32_t file) {

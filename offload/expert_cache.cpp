@@ -20,6 +20,13 @@ void add(std::atomic<T>& counter, T amount) {
 
 void add_one(std::atomic<uint64_t>& counter) { add(counter, uint64_t{1}); }
 
+std::string hexadecimal(uint64_t value) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::string text(16, '0');
+    for (size_t i = text.size(); i > 0; value /= 16) text[--i] = kDigits[value % 16];
+    return text;
+}
+
 Status validate(const ExpertCacheOptions& options) {
     constexpr uint64_t kChunkBytesMax = uint64_t{1} << 30;
     const bool chunk_good = options.chunk_bytes > 0 && options.chunk_bytes <= kChunkBytesMax &&
@@ -65,7 +72,8 @@ ExpertCache::ExpertCache(ExpertLayout layout, const ExpertCacheOptions& options,
       slot_bytes_(layout_.slot_bytes()),
       arena_(std::move(arena)),
       // As many slots as a token needs in a layer are kept out of the hands of hints.
-      table_(slots, layout_.layers, layout_.experts, std::max(slots - (options.min_slots - 1), 0)) {
+      table_(slots, layout_.layers, layout_.experts, std::max(slots - (options.min_slots - 1), 0)),
+      own_ranks_(static_cast<size_t>(layout_.experts)) {
     for (Batch& b : batches_) b.entries.reserve(static_cast<size_t>(slots));
 }
 
@@ -79,6 +87,11 @@ Result<std::unique_ptr<ExpertCache>> ExpertCache::plan(ExpertLayout layout,
                                                        Clock& clock) {
     TRY(validate(options));
     TRY(layout.validate());
+    if (layout.experts > ExpertPolicy::kExpertsMax) {
+        return Error{ErrorCode::kUnsupported,
+                     cat("a layer of ", layout.experts, " experts; this version manages ",
+                         ExpertPolicy::kExpertsMax)};
+    }
     const uint64_t slot_bytes = layout.slot_bytes();
     const auto experts = static_cast<uint64_t>(layout.expert_count());
     const uint64_t needed = std::min(static_cast<uint64_t>(options.min_slots), experts);
@@ -114,7 +127,7 @@ Result<std::unique_ptr<ExpertCache>> ExpertCache::create(ExpertLayout layout,
     TRY(layout.validate_sizes(sizes));
     std::unique_ptr<ExpertCache> cache = TRY(plan(std::move(layout), options, clock));
     const ReaderChoice choice{.backend = options.backend,
-                              .depth = options.queue_depth,
+                              .depth = options.queue_depth * files.drives(),
                               .pread_threads = options.pread_threads};
     cache->port_ = TRY(IoThread::start(
         cache->io_plan(),
@@ -178,6 +191,7 @@ Result<LeaseBatch> ExpertCache::acquire(LayerId layer, std::span<const ExpertId>
                                                " while ", kBatchesMax, " batches are alive")};
     }
     table_.tick();
+    observe_own(layer, ids);
     free->alive = true;
     // What is there is pinned first, so that no miss of this batch can evict it.
     for (const ExpertId id : ids) {
@@ -192,6 +206,18 @@ Result<LeaseBatch> ExpertCache::acquire(LayerId layer, std::span<const ExpertId>
     }
     make_room();
     return LeaseBatch(this, static_cast<int32_t>(free - batches_.begin()));
+}
+
+void ExpertCache::observe(LayerId layer, MatrixView<const uint8_t> ranks, int32_t chosen) {
+    table_.policy().observe(layer, ranks, chosen);
+    observed_ = layer;
+}
+
+void ExpertCache::observe_own(LayerId layer, std::span<const ExpertId> ids) {
+    if (observed_ == layer || ids.empty()) return;
+    std::ranges::fill(own_ranks_, uint8_t{255});
+    for (const ExpertId id : ids) own_ranks_[static_cast<size_t>(id.value)] = 0;
+    table_.policy().observe(layer, {own_ranks_.data(), 1, layout_.experts}, 1);
 }
 
 bool ExpertCache::pin_where_it_is(Entry& entry) {
@@ -264,7 +290,7 @@ void ExpertCache::hint(LayerId layer, std::span<const ExpertId> ids) {
         const ExpertKey key{layer, id};
         if (!layout_.contains(key)) continue;
         if (const std::optional<SlotId> slot = table_.find(key)) {
-            table_.touch(*slot);
+            table_.policy().expect(key);
             continue;
         }
         const std::optional<SlotId> slot =
@@ -335,6 +361,15 @@ Error ExpertCache::failure_of(const Entry& entry) const {
                     describe(entry.key), " needs it up to byte ", failure.offset,
                     "; the file was cut short: download or copy it again")};
     }
+    if (failure.reason == ReadFailure::Reason::kChanged) {
+        const ExpertPlace& place = layout_.place(entry.key);
+        return {ErrorCode::kCorrupt,
+                cat(describe(entry.key), " has changed: ", place.bytes(), " bytes of ",
+                    path.string(), " from byte ", failure.offset, " on have the checksum ",
+                    hexadecimal(failure.checksum), " instead of ", hexadecimal(*place.checksum),
+                    ", also when read again; run `millrace verify ", path.parent_path().string(),
+                    " --repair SRC` with the checkpoint that it was made of")};
+    }
     const std::string attempts =
         failure.attempts > 1 ? cat(", tried ", failure.attempts, " times") : std::string();
     return io_error(
@@ -384,6 +419,10 @@ ExpertCacheStats ExpertCache::stats() const {
             .retries = io.retries,
             .short_reads = io.short_reads,
             .drive_busy_ns = io.busy_ns,
+            .bytes_checked = io.bytes_checked,
+            .checks_failed = io.checks_failed,
+            .check_ns = io.check_ns,
+            .drives = io.drives,
             .backend = port_->backend(),
             .backend_notes = port_->backend_notes(),
             .direct = io.direct,

@@ -3,7 +3,8 @@
 //
 // A fixed budget of memory is cut into equal slots, each large enough for any expert. `acquire` pins the experts that a
 // layer needs: those in memory are ready at once, the others are read while the caller computes. What is unpinned stays
-// until the least recently used of it must go. Nothing here ever changes what a model computes, only when.
+// until it must go; `observe` is how the cache learns who will be missed least (expert_policy.h). Nothing here ever
+// changes what a model computes, only when.
 //
 //     engine thread                                    io thread
 //     acquire ─ slots, policy ──── commands ─────────► chunks ─ reader ─ drive
@@ -25,6 +26,7 @@
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/base/result.h"
+#include "core/base/tensor.h"
 #include "core/base/types.h"
 #include "offload/expert_layout.h"
 #include "offload/io_engine.h"
@@ -40,12 +42,13 @@ struct ExpertCacheOptions {
     int32_t min_slots = 7;  // experts that one token uses in a layer, plus one
     IoBackend backend = IoBackend::kAuto;
     DirectIo direct = DirectIo::kAuto;
-    int32_t queue_depth = 16;  // chunks in flight at most
+    int32_t queue_depth = 16;  // chunks in flight at most, on each drive
     // Chunks are the grain of priority: what is in flight cannot be called back, so a small window keeps demand ahead
     // of hints, and a few megabytes are enough to keep a drive busy.
-    uint64_t chunk_bytes = uint64_t{1} << 20;    // a multiple of 4096
-    uint64_t window_bytes = uint64_t{16} << 20;  // in flight at most, but at least one chunk
-    int32_t pread_threads = 6;
+    uint64_t chunk_bytes = uint64_t{1} << 20;  // a multiple of 4096
+    // In flight at most, but at least one chunk; less where measuring finds that less is enough (drive_window.h).
+    uint64_t window_bytes = uint64_t{16} << 20;
+    int32_t pread_threads = 6;  // for each drive
     int32_t read_attempts = 5;  // of one chunk that fails with EIO
 };
 
@@ -65,7 +68,11 @@ struct ExpertCacheStats {
     uint64_t bytes_read = 0;  // whole blocks, so a little more than the experts
     uint64_t retries = 0;     // reads repeated after an error
     uint64_t short_reads = 0;
-    int64_t drive_busy_ns = 0;  // at least one read in flight
+    int64_t drive_busy_ns = 0;   // at least one read in flight
+    uint64_t bytes_checked = 0;  // compared with their checksum
+    uint64_t checks_failed = 0;
+    int64_t check_ns = 0;  // of the io thread
+    int32_t drives = 0;
     // What it runs on.
     std::string backend;        // "io_uring" or "pread"
     std::string backend_notes;  // why not something better; empty when nothing was refused
@@ -96,6 +103,10 @@ public:
     // block. Several batches may be alive (at most kBatchesMax) as long as all they pin fits into the slots;
     // kCapacity otherwise, kInvalid for an id that the layout does not have. An error leaves everything as it was.
     [[nodiscard]] Result<LeaseBatch> acquire(LayerId layer, std::span<const ExpertId> ids);
+
+    // What the router of `layer` has decided for some tokens, before their acquire: ranks [tokens, experts], 0 … chosen−1
+    // for the chosen ones, 255 for what is far or unknown. Without it an acquire teaches the policy its own ids.
+    void observe(LayerId layer, MatrixView<const uint8_t> ranks, int32_t chosen);
 
     // These experts will certainly be needed soon: reads them into slots that nobody needs, after all that is acquired.
     // Never blocks, never fails: what finds no slot is forgotten. Hinted bytes are kept until they are used, until
@@ -141,6 +152,7 @@ private:
     [[nodiscard]] IoEnginePlan io_plan() const;
 
     [[nodiscard]] Status check_batch(LayerId layer, std::span<const ExpertId> ids) const;
+    void observe_own(LayerId layer, std::span<const ExpertId> ids);
     [[nodiscard]] bool pin_where_it_is(Entry& entry);
     [[nodiscard]] bool find_home(Entry& entry);
     void begin_load(SlotId slot, Priority priority);
@@ -162,7 +174,9 @@ private:
     PageBuffer arena_;  // [slots][slot_bytes]
     SlotTable table_;
     std::array<Batch, kBatchesMax> batches_;
-    int32_t homeless_ = 0;  // entries of all batches
+    int32_t homeless_ = 0;            // entries of all batches
+    LayerId observed_;                // the policy has seen this layer's decisions
+    std::vector<uint8_t> own_ranks_;  // [experts] when it has not
     Counts counts_;
     std::unique_ptr<IoPort> port_;  // last: it stops reading before the arena goes
 };

@@ -52,6 +52,12 @@ uint64_t ExpertPlace::data_offset(int32_t range) const {
     return slot_offset(range) + (r.offset - r.first_block());
 }
 
+uint64_t ExpertPlace::bytes() const {
+    uint64_t sum = 0;
+    for (int32_t r = 0; r < range_count; ++r) sum += ranges[static_cast<size_t>(r)].bytes;
+    return sum;
+}
+
 uint64_t ExpertLayout::slot_bytes() const {
     uint64_t most = 0;
     for (const ExpertPlace& place : places) most = std::max(most, place.slot_bytes());

@@ -47,6 +47,8 @@ struct ExpertPlace {
     [[nodiscard]] uint64_t slot_offset(int32_t range) const;
     // Where the first byte of `range` itself lies in a slot.
     [[nodiscard]] uint64_t data_offset(int32_t range) const;
+    // The bytes of all ranges.
+    [[nodiscard]] uint64_t bytes() const;
     // The blocks of all ranges.
     [[nodiscard]] uint64_t slot_bytes() const { return slot_offset(range_count); }
 };

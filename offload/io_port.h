@@ -31,14 +31,15 @@ struct IoCommand {
 
 // Why an expert could not be read.
 struct ReadFailure {
-    enum class Reason : uint8_t { kError, kTruncated };
+    enum class Reason : uint8_t { kError, kTruncated, kChanged };
     Reason reason = Reason::kError;
     int32_t error_number = 0;  // kError
     int32_t attempts = 0;      // kError
     int32_t file = 0;
-    uint64_t offset =
-        0;  // kError: of the chunk; kTruncated: the end of the bytes that should be there
+    // kError: of the chunk; kTruncated: the end of the bytes that should be there; kChanged: of the expert.
+    uint64_t offset = 0;
     uint64_t file_bytes = 0;  // kTruncated: the size found
+    uint64_t checksum = 0;    // kChanged: the one found
 };
 
 // The end of one load; nothing writes into its slot any more.
@@ -56,6 +57,10 @@ struct IoCounts {
     uint64_t retries = 0;
     uint64_t short_reads = 0;
     int64_t busy_ns = 0;
+    uint64_t bytes_checked = 0;
+    uint64_t checks_failed = 0;
+    int64_t check_ns = 0;
+    int32_t drives = 0;
     bool direct = false;
 };
 

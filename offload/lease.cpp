@@ -1,5 +1,7 @@
 #include "offload/lease.h"
 
+#include <algorithm>
+
 #include "core/base/check.h"
 #include "offload/expert_cache.h"
 
@@ -25,6 +27,15 @@ size_t LeaseBatch::size() const {
 Result<std::optional<size_t>> LeaseBatch::next() {
     if (cache_ == nullptr) return std::optional<size_t>();
     return cache_->next(cache_->batch(batch_));
+}
+
+bool LeaseBatch::ready() const {
+    if (cache_ == nullptr) return false;
+    return std::ranges::any_of(cache_->batch(batch_).entries,
+                               [this](const ExpertCache::Entry& entry) {
+                                   return entry.state == ExpertCache::EntryState::kPinned &&
+                                          cache_->table_.state(entry.slot) == SlotState::kReady;
+                               });
 }
 
 const std::byte* LeaseBatch::data(size_t i, int32_t range) const {

@@ -61,6 +61,8 @@ public:
     // asked, then the others as they land; blocks until there is one. nullopt when all were returned. An Error names
     // the file, the expert and the reason; it uses up that entry, and the others can still be had by asking again.
     [[nodiscard]] Result<std::optional<size_t>> next();
+    // Whether `next` has an entry to return already, as far as was known when it was called last.
+    [[nodiscard]] bool ready() const;
     // As Lease::data, of an entry that `next` has returned.
     [[nodiscard]] const std::byte* data(size_t i, int32_t range) const;
     // True once for every time that the expert is read from the drive: then whoever asks may change the bytes in place

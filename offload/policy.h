@@ -1,6 +1,5 @@
 #pragma once
-// Which slot goes first: slots in the order in which they were added. A slot that is taken out when it is used and added
-// again afterwards makes this an order of last use, and its head the least recently used. Constant time, no allocation
+// Slots in the order in which they were added: queues of loads, empty slots, hinted ones. Constant time, no allocation
 // after construction. It knows nothing of experts or reads.
 
 #include <cstdint>

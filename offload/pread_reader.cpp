@@ -11,12 +11,17 @@
 namespace millrace {
 
 PreadReader::PreadReader(DriveFiles files, int32_t depth, int32_t threads)
-    : files_(std::move(files)), depth_(depth), jobs_(static_cast<size_t>(depth)) {
+    : files_(std::move(files)), depth_(depth) {
     ENSURE(depth >= 1 && threads >= 1);
     done_.reserve(static_cast<size_t>(depth));
-    for (int32_t i = 0; i < std::min(threads, depth); ++i) {
-        workers_.emplace_back([this](const std::stop_token& stop) { work(stop); });
-        ::pthread_setname_np(workers_.back().native_handle(), "pread");
+    for (int32_t d = 0; d < std::max(files_.drives(), 1); ++d) {
+        lanes_.emplace_back().jobs.resize(static_cast<size_t>(depth));
+    }
+    for (Lane& lane : lanes_) {
+        for (int32_t i = 0; i < std::min(threads, depth); ++i) {
+            workers_.emplace_back([this, &lane](const std::stop_token& stop) { work(lane, stop); });
+            ::pthread_setname_np(workers_.back().native_handle(), "pread");
+        }
     }
 }
 
@@ -25,12 +30,14 @@ PreadReader::~PreadReader() {
 }
 
 void PreadReader::submit(const ReadOp& op) {
+    Lane& lane = lanes_[static_cast<size_t>(files_.drive(op.file))];
     {
         const std::lock_guard lock(mutex_);
-        ENSURE(job_count_ < jobs_.size());
-        jobs_[(first_job_ + job_count_++) % jobs_.size()] = {op, files_.fd(op.file)};
+        ENSURE(lane.job_count < lane.jobs.size());
+        lane.jobs[(lane.first_job + lane.job_count++) % lane.jobs.size()] = {op,
+                                                                             files_.fd(op.file)};
     }
-    job_came_.notify_one();
+    lane.job_came.notify_one();
 }
 
 size_t PreadReader::reap(std::span<ReadDone> done, Wait wait) {
@@ -55,15 +62,15 @@ void PreadReader::wake() {
     news_.notify_one();
 }
 
-void PreadReader::work(const std::stop_token& stop) {
+void PreadReader::work(Lane& lane, const std::stop_token& stop) {
     for (;;) {
         Job job;
         {
             std::unique_lock lock(mutex_);
-            if (!job_came_.wait(lock, stop, [this] { return job_count_ > 0; })) return;
-            job = jobs_[first_job_];
-            first_job_ = (first_job_ + 1) % jobs_.size();
-            --job_count_;
+            if (!lane.job_came.wait(lock, stop, [&] { return lane.job_count > 0; })) return;
+            job = lane.jobs[lane.first_job];
+            lane.first_job = (lane.first_job + 1) % lane.jobs.size();
+            --lane.job_count;
         }
         const ssize_t n =
             ::pread(job.fd, job.op.into, job.op.bytes, static_cast<off_t>(job.op.offset));

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -17,6 +18,7 @@ namespace millrace {
 
 class PreadReader final : public Reader {
 public:
+    // `threads` for each drive, at most `depth`.
     PreadReader(DriveFiles files, int32_t depth, int32_t threads);
     ~PreadReader() override;
 
@@ -27,6 +29,10 @@ public:
     void wake() override;
     [[nodiscard]] bool is_direct(int32_t file) const override { return files_.is_direct(file); }
     Status use_page_cache(int32_t file) override { return files_.use_page_cache(file); }
+    void drop_cached(int32_t file, uint64_t offset, uint64_t bytes) override {
+        files_.drop_cached(file, offset, bytes);
+    }
+    [[nodiscard]] int32_t drive(int32_t file) const override { return files_.drive(file); }
     [[nodiscard]] Result<uint64_t> file_bytes(int32_t file) const override {
         return files_.bytes(file);
     }
@@ -36,15 +42,19 @@ private:
         ReadOp op;
         int fd = -1;
     };
-    void work(const std::stop_token& stop);
+    // The jobs of one drive: a slow one keeps only its own threads waiting.
+    struct Lane {
+        std::condition_variable_any job_came;
+        std::vector<Job> jobs;  // a ring of `depth_`; guarded by mutex_
+        size_t first_job = 0;   // guarded by mutex_
+        size_t job_count = 0;   // guarded by mutex_
+    };
+    void work(Lane& lane, const std::stop_token& stop);
 
     DriveFiles files_;
     const int32_t depth_;
     std::mutex mutex_;
-    std::condition_variable_any job_came_;
-    std::vector<Job> jobs_;       // a ring of `depth_`; guarded by mutex_
-    size_t first_job_ = 0;        // guarded by mutex_
-    size_t job_count_ = 0;        // guarded by mutex_
+    std::deque<Lane> lanes_;      // [drives]
     std::vector<ReadDone> done_;  // at most `depth_`; guarded by mutex_
     std::atomic<uint32_t> news_{
         0};  // counts completions and wakes; the owner sleeps on it without the mutex

@@ -55,6 +55,10 @@ public:
     [[nodiscard]] virtual bool is_direct(int32_t file) const = 0;
     // From now on `file` is read through the page cache.
     virtual Status use_page_cache(int32_t file) = 0;
+    // Forgets what the page cache holds of these blocks, as far as it can be told to.
+    virtual void drop_cached(int32_t file, uint64_t offset, uint64_t bytes) = 0;
+    // Files with one number share a drive. From 0 without gaps; never changes.
+    [[nodiscard]] virtual int32_t drive(int32_t file) const = 0;
     // The present size of `file`.
     [[nodiscard]] virtual Result<uint64_t> file_bytes(int32_t file) const = 0;
 };

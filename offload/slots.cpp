@@ -12,7 +12,7 @@ SlotTable::SlotTable(int32_t slots, int32_t layers, int32_t experts, int32_t hin
       slots_(static_cast<size_t>(slots)),
       homes_(static_cast<size_t>(layers) * static_cast<size_t>(experts), -1),
       empty_(slots),
-      used_(slots),
+      policy_(layers, experts),
       hinted_ready_(slots) {
     for (int32_t i = 0; i < slots; ++i) empty_.add({i});
 }
@@ -31,7 +31,7 @@ std::optional<SlotId> SlotTable::find(ExpertKey key) const {
 std::optional<SlotId> SlotTable::choose(Priority priority) const {
     if (priority == Priority::kHint && hinted_ >= hinted_max_) return std::nullopt;
     if (const auto slot = empty_.oldest()) return slot;
-    if (const auto slot = used_.oldest()) return slot;
+    if (const auto key = policy_.victim()) return find(*key);
     return priority == Priority::kDemand ? hinted_ready_.oldest() : std::nullopt;
 }
 
@@ -42,7 +42,7 @@ std::optional<SlotId> SlotTable::take(ExpertKey key, Priority priority) {
     Slot& slot = at(*chosen);
     if (slot.state == SlotState::kReady) {
         ++evictions_;
-        (slot.hinted ? hinted_ready_ : used_).remove(*chosen);
+        make_unevictable(*chosen);
         end_hint(*chosen);
         forget(*chosen);
     } else {
@@ -72,7 +72,7 @@ void SlotTable::pin(SlotId id) {
     ENSURE(slot.state == SlotState::kLoading || slot.state == SlotState::kReady);
     if (slot.pins++ > 0) return;
     ++pinned_;
-    if (slot.state == SlotState::kReady) (slot.hinted ? hinted_ready_ : used_).remove(id);
+    if (slot.state == SlotState::kReady) make_unevictable(id);
     end_hint(id);
 }
 
@@ -81,15 +81,9 @@ bool SlotTable::unpin(SlotId id) {
     ENSURE(slot.pins > 0);
     if (--slot.pins > 0) return false;
     --pinned_;
-    if (slot.state == SlotState::kReady) used_.add(id);
+    if (slot.state == SlotState::kReady) policy_.add(slot.key);
     if (slot.state == SlotState::kFailed) make_empty(id);
     return true;
-}
-
-void SlotTable::touch(SlotId id) {
-    if (!used_.contains(id)) return;
-    used_.remove(id);
-    used_.add(id);
 }
 
 void SlotTable::call_off(SlotId id) {
@@ -146,7 +140,7 @@ void SlotTable::tick() {
         if (ticks_ - at(*oldest).ready_at < kHintLife) return;
         hinted_ready_.remove(*oldest);
         end_hint(*oldest);
-        used_.add(*oldest);
+        policy_.add(key(*oldest));
     }
 }
 
@@ -165,7 +159,14 @@ void SlotTable::make_empty(SlotId id) {
 void SlotTable::make_evictable(SlotId id) {
     Slot& slot = at(id);
     slot.ready_at = ticks_;
-    (slot.hinted ? hinted_ready_ : used_).add(id);
+    if (slot.hinted) return hinted_ready_.add(id);
+    policy_.add(slot.key);
+}
+
+// The slot is ready and not pinned, and will be one or the other.
+void SlotTable::make_unevictable(SlotId id) {
+    if (at(id).hinted) return hinted_ready_.remove(id);
+    policy_.remove(key(id));
 }
 
 void SlotTable::end_hint(SlotId id) {

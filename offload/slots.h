@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/base/types.h"
+#include "offload/expert_policy.h"
 #include "offload/io_port.h"
 #include "offload/policy.h"
 
@@ -39,8 +40,8 @@ public:
 
     // The slot where the expert is ready or being read.
     [[nodiscard]] std::optional<SlotId> find(ExpertKey key) const;
-    // A slot for an expert that has none; it is kLoading then. First empty slots, then the least recently used, then, for
-    // demand only, the oldest hinted one. nullopt when none may be taken.
+    // A slot for an expert that has none; it is kLoading then. First empty slots, then the one that will be missed least
+    // (expert_policy.h), then, for demand only, the oldest hinted one. nullopt when none may be taken.
     [[nodiscard]] std::optional<SlotId> take(ExpertKey key, Priority priority);
     // A slot that reads a hinted expert which nobody has asked for yet.
     [[nodiscard]] std::optional<SlotId> hinted_loading() const;
@@ -52,8 +53,8 @@ public:
     bool unpin(SlotId slot);
     // True once for every load: the first time it is asked of a slot whose bytes have landed.
     [[nodiscard]] bool take_fresh(SlotId slot);
-    // An unpinned ready slot counts as used now.
-    void touch(SlotId slot);
+    // Learns from routers here; which experts may go is the table's to tell it.
+    [[nodiscard]] ExpertPolicy& policy() { return policy_; }
 
     // The expert of an unpinned loading slot is not wanted any more.
     void call_off(SlotId slot);
@@ -86,6 +87,7 @@ private:
     void forget(SlotId slot);
     void make_empty(SlotId slot);
     void make_evictable(SlotId slot);
+    void make_unevictable(SlotId slot);
     void end_hint(SlotId slot);
 
     int32_t experts_;
@@ -93,7 +95,7 @@ private:
     std::vector<Slot> slots_;
     std::vector<int32_t> homes_;  // [layers][experts] → slot or −1
     SlotOrder empty_;             // kEmpty
-    SlotOrder used_;              // kReady, unpinned, not hinted
+    ExpertPolicy policy_;         // kReady, unpinned, not hinted
     SlotOrder hinted_ready_;      // kReady, unpinned, hinted
     int32_t hinted_ = 0;
     int32_t pinned_ = 0;

@@ -30,6 +30,10 @@ public:
     void wake() override;
     [[nodiscard]] bool is_direct(int32_t file) const override { return files_.is_direct(file); }
     Status use_page_cache(int32_t file) override { return files_.use_page_cache(file); }
+    void drop_cached(int32_t file, uint64_t offset, uint64_t bytes) override {
+        files_.drop_cached(file, offset, bytes);
+    }
+    [[nodiscard]] int32_t drive(int32_t file) const override { return files_.drive(file); }
     [[nodiscard]] Result<uint64_t> file_bytes(int32_t file) const override {
         return files_.bytes(file);
     }

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 
@@ -44,7 +45,7 @@ void pin(pthread_t thread, int cpu) {
 
 }  // namespace
 
-Pool::Pool(int threads, Pinning pinning) {
+Pool::Pool(int threads, Pinning pinning) : shares_(static_cast<size_t>(std::max(threads, 1))) {
     ENSURE(threads >= 1);
     const std::vector<int> cpus = allowed_cpus();
     const bool crowded = static_cast<size_t>(threads) > cpus.size();
@@ -91,28 +92,45 @@ void Pool::start(int64_t count, const void* body, Call call) {
     ENSURE(count <= std::numeric_limits<int32_t>::max());
     body_ = body;
     call_ = call;
-    count_ = static_cast<int32_t>(count);
     done_.store(0, std::memory_order_relaxed);
-    // Who takes a piece sees what was written above. In one order with `parked_`: either a worker sees the round before
-    // it sleeps or it is seen here.
-    left_.store(count_);
+    // Who takes a piece sees what was written above. In one order with `parked_`: either a worker sees its run before it
+    // sleeps or it is seen here. The caller's own run is never empty: it is surely there.
+    const int64_t all = threads();
+    for (int64_t t = 0; t < all; ++t) {
+        shares_[static_cast<size_t>(t)].left.store(
+            {static_cast<int32_t>((count * t + all - 1) / all),
+             static_cast<int32_t>((count * (t + 1) + all - 1) / all)});
+    }
     if (parked_.load() > 0) wake();
     drain(0);
-    wait_for_others(count_);
+    wait_for_others(static_cast<int32_t>(count));
+}
+
+std::optional<int32_t> Pool::take(int thread, End end) {
+    std::atomic<Run>& left = shares_[static_cast<size_t>(thread)].left;
+    Run run = left.load(std::memory_order_relaxed);
+    while (!run.empty()) {
+        const Run rest = end == End::kNear ? Run{run.first + 1, run.last}  //
+                                           : Run{run.first, run.last - 1};
+        if (left.compare_exchange_weak(run, rest, std::memory_order_acquire,
+                                       std::memory_order_relaxed)) {
+            return end == End::kNear ? run.first : rest.last;
+        }
+    }
+    return {};
 }
 
 // Nobody who has taken a piece can see another round before it has said that the piece is done.
 void Pool::drain(int thread) {
     int32_t calls = 0;
-    int32_t left = left_.load(std::memory_order_relaxed);
-    while (left > 0) {
-        if (!left_.compare_exchange_weak(left, left - 1, std::memory_order_acquire,
-                                         std::memory_order_relaxed)) {
-            continue;
-        }
-        call_(body_, count_ - left, thread);
+    const auto call = [&](int32_t piece) {
+        call_(body_, piece, thread);
         ++calls;
-        left = left_.load(std::memory_order_relaxed);
+    };
+    while (const std::optional<int32_t> piece = take(thread, End::kNear)) call(*piece);
+    for (int other = 1; other < threads(); ++other) {
+        const int from = (thread + other) % threads();
+        while (const std::optional<int32_t> piece = take(from, End::kFar)) call(*piece);
     }
     if (calls == 0) return;
     done_.fetch_add(calls);
@@ -129,25 +147,27 @@ void Pool::wait_for_others(int32_t count) {
 
 void Pool::work(int thread) {
     while (!stopping_.load(std::memory_order_relaxed)) {
-        if (look_for_round()) {
+        if (look_for_round(thread)) {
             drain(thread);
         } else {
-            park();
+            park(thread);
         }
     }
 }
 
-bool Pool::look_for_round() const {
-    return look(patience_ns_, [&] {
-        return left_.load(std::memory_order_relaxed) > 0 ||
-               stopping_.load(std::memory_order_relaxed);
-    });
+bool Pool::has_pieces(int thread) const {
+    return !shares_[static_cast<size_t>(thread)].left.load().empty();
 }
 
-void Pool::park() {
+bool Pool::look_for_round(int thread) const {
+    return look(patience_ns_,
+                [&] { return has_pieces(thread) || stopping_.load(std::memory_order_relaxed); });
+}
+
+void Pool::park(int thread) {
     const int32_t seen = wakes_.load();
     parked_.fetch_add(1);
-    if (left_.load() <= 0 && !stopping_.load()) wakes_.wait(seen);
+    if (!has_pieces(thread) && !stopping_.load()) wakes_.wait(seen);
 }
 
 // Takes the count back at once: one system call wakes all, and the rounds that follow until they run make none.

@@ -1,10 +1,11 @@
 #pragma once
 // A fixed set of threads for fork-join work on independent pieces. One thread at a time may call `run`.
 //
-// A round is a number of pieces that anybody may take: the caller and whichever workers are there. A worker that the system
-// has put aside is not waited for unless it holds a piece. Workers look for the next round for a while, then sleep; the
-// caller makes a system call only if somebody sleeps. So a round costs a microsecond or two while one follows the other,
-// and the processor is free soon after the last one.
+// A round is a number of pieces, a run of neighbours for each thread, which takes them in order from the first: what it
+// streams from memory goes on where it stopped. Whoever is done takes from the far ends of the others' runs. A worker that
+// the system has put aside is not waited for unless it holds a piece. Workers look for the next round for a while, then
+// sleep; the caller makes a system call only if somebody sleeps. So a round costs a microsecond or two while one follows
+// the other, and the processor is free soon after the last one.
 
 #include <sched.h>
 
@@ -48,22 +49,34 @@ public:
 
 private:
     using Call = void (*)(const void* body, int64_t index, int thread);
+    // Pieces [first, last).
+    struct Run {
+        int32_t first = 0, last = 0;
+        [[nodiscard]] bool empty() const { return first >= last; }
+    };
+    enum class End { kNear, kFar };
     void start(int64_t count, const void* body, Call call);
     void drain(int thread);
     void work(int thread);
-    [[nodiscard]] bool look_for_round() const;
-    void park();
+    // A piece of a thread's run, unless nothing is left of it.
+    std::optional<int32_t> take(int thread, End end);
+    [[nodiscard]] bool has_pieces(int thread) const;
+    [[nodiscard]] bool look_for_round(int thread) const;
+    void park(int thread);
     void wake();
     void wait_for_others(int32_t count);
     void pin_caller();
 
     static constexpr size_t kLine = 64;  // what two processors cannot write at the same time
 
+    struct alignas(kLine) Share {
+        std::atomic<Run> left{Run{}};  // of a thread's run, what nobody has taken
+    };
+
     // A round: written by the caller while nobody holds a piece, read by whoever has taken one.
-    alignas(kLine) std::atomic<int32_t> left_{0};  // pieces that nobody has taken
-    int32_t count_ = 0;
-    const void* body_ = nullptr;
+    alignas(kLine) const void* body_ = nullptr;
     Call call_ = nullptr;
+    std::vector<Share> shares_;                    // one a thread
     alignas(kLine) std::atomic<int32_t> done_{0};  // pieces whose calls have returned
     std::atomic<bool> caller_sleeps_{false};
     alignas(kLine) std::atomic<int32_t> parked_{0};  // workers that sleep or are about to

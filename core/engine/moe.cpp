@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "core/engine/router_ranks.h"
+#include "offload/router_trace.h"
+
 namespace millrace {
 namespace {
 
@@ -42,25 +45,31 @@ struct MoeInput {
     float limit;
 };
 
-// One expert on the rows that chose it, into their places of scratch.outputs.
-void run_expert(Ops& ops, const ExpertWeights& expert, ExpertKey key, const MoeInput& input,
-                const MoeScratch& scratch, StepObserver* observer) {
+// One expert on the rows that chose it. A single row goes to its place of scratch.outputs at once.
+ExpertCall call_of(const ExpertWeights& expert, ExpertId id, const MoeInput& input,
+                   const MoeScratch& scratch) {
     const int64_t k = input.weights.cols;
-    const auto first = static_cast<size_t>(scratch.begin[static_cast<size_t>(key.expert.value)]);
-    const auto end = static_cast<size_t>(scratch.begin[static_cast<size_t>(key.expert.value) + 1]);
-    const auto pairs = scratch.pairs.subspan(first, end - first);
-    for (size_t i = 0; i < pairs.size(); ++i) {
-        scratch.rows[i] = static_cast<int32_t>(pairs[i] / k);
-        scratch.row_weights[i] = input.weights.row(pairs[i] / k)[static_cast<size_t>(pairs[i] % k)];
+    const auto first = static_cast<size_t>(scratch.begin[static_cast<size_t>(id.value)]);
+    const auto end = static_cast<size_t>(scratch.begin[static_cast<size_t>(id.value) + 1]);
+    for (size_t i = first; i < end; ++i) {
+        const int32_t pair = scratch.pairs[i];
+        scratch.rows[i] = static_cast<int32_t>(pair / k);
+        scratch.row_weights[i] = input.weights.row(pair / k)[static_cast<size_t>(pair % k)];
     }
-    const MatrixView<Bf16> out =
-        scratch.expert_rows.slice_rows(0, static_cast<int64_t>(pairs.size()));
-    const auto rows = scratch.rows.first(pairs.size());
-    const auto row_weights = scratch.row_weights.first(pairs.size());
-    if (observer != nullptr) observer->expert(key, input.x, rows, expert, row_weights);
-    ops.expert(input.x, rows, expert, row_weights, input.limit, out);
-    for (size_t i = 0; i < pairs.size(); ++i) {
-        std::ranges::copy(out.row(static_cast<int64_t>(i)), scratch.outputs.row(pairs[i]).begin());
+    const auto count = static_cast<int64_t>(end - first);
+    return {.weights = expert,
+            .rows = scratch.rows.subspan(first, end - first),
+            .route_weights = scratch.row_weights.subspan(first, end - first),
+            .out = count == 1 ? scratch.outputs.slice_rows(scratch.pairs[first], 1)
+                              : scratch.expert_rows.slice_rows(0, count)};
+}
+
+// The rows of an expert that has several into their places of scratch.outputs.
+void spread(const ExpertCall& call, ExpertId id, const MoeScratch& scratch) {
+    const auto first = static_cast<size_t>(scratch.begin[static_cast<size_t>(id.value)]);
+    for (int64_t i = 0; i < call.out.rows; ++i) {
+        const int32_t pair = scratch.pairs[first + static_cast<size_t>(i)];
+        std::ranges::copy(call.out.row(i), scratch.outputs.row(pair).begin());
     }
 }
 
@@ -89,6 +98,38 @@ ExpertWeights landed_expert(Ops& ops, const ExpertRecord& record, LeaseBatch& ba
     return expert;
 }
 
+// The experts of a batch as they come. Those of one row are gathered as long as more of them are there.
+Status run_wave(Ops& ops, LeaseBatch& batch, LayerId layer, std::span<const ExpertId> ids,
+                const Experts& experts, const MoeInput& input, const MoeScratch& scratch,
+                StepObserver* observer) {
+    size_t gathered = 0;
+    for (;;) {
+        begin_part(observer, StepPart::kWait);
+        const std::optional<size_t> ready = TRY(batch.next());
+        begin_part(observer, StepPart::kExperts);
+        if (!ready) break;
+        const ExpertId id = ids[*ready];
+        const ExpertRecord& record = experts.source.record({layer, id});
+        const ExpertCall call =
+            call_of(landed_expert(ops, record, batch, *ready), id, input, scratch);
+        if (observer != nullptr) {
+            observer->expert({layer, id}, input.x, call.rows, call.weights, call.route_weights);
+        }
+        if (call.rows.size() > 1) {
+            ops.experts(input.x, {&call, 1}, input.limit);
+            spread(call, id, scratch);
+        } else {
+            scratch.calls[gathered++] = call;
+        }
+        if (gathered > 0 && (gathered == scratch.calls.size() || !batch.ready())) {
+            ops.experts(input.x, scratch.calls.first(gathered), input.limit);
+            gathered = 0;
+        }
+    }
+    ENSURE(gathered == 0);
+    return {};
+}
+
 // Experts in waves of what the slots can hold; `meanwhile` runs once, while the first wave's misses are on their way.
 template <class Meanwhile>
 Status run_routed(Ops& ops, LayerId layer, std::span<const ExpertId> used, const Experts& experts,
@@ -100,18 +141,25 @@ Status run_routed(Ops& ops, LayerId layer, std::span<const ExpertId> used, const
         begin_part(observer, StepPart::kWait);
         LeaseBatch batch = TRY(experts.cache.acquire(layer, ids));
         if (first == 0) meanwhile();
-        for (;;) {
-            begin_part(observer, StepPart::kWait);
-            const std::optional<size_t> ready = TRY(batch.next());
-            begin_part(observer, StepPart::kExperts);
-            if (!ready) break;
-            const ExpertKey key{layer, ids[*ready]};
-            const ExpertRecord& record = experts.source.record(key);
-            run_expert(ops, landed_expert(ops, record, batch, *ready), key, input, scratch,
-                       observer);
-        }
+        TRY(run_wave(ops, batch, layer, ids, experts, input, scratch, observer));
     }
     return {};
+}
+
+// Where all experts stood, of the last rows.
+MatrixView<const uint8_t> rank_rows(const MoeWeights& weights, MatrixView<const float> logits,
+                                    MatrixView<const int32_t> ids, const MoeScratch& scratch) {
+    const int64_t count = std::min(ids.rows, kRankedRows);
+    const MatrixView<uint8_t> ranks = scratch.ranks.slice_rows(0, count);
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t r = ids.rows - count + i;
+        if (weights.tid2eid.empty()) {
+            rank_experts(logits.row(r), weights.bias, ids.row(r), ranks.row(i));
+        } else {
+            rank_fixed(ids.row(r), ranks.row(i));
+        }
+    }
+    return ranks;
 }
 
 }  // namespace
@@ -125,6 +173,7 @@ MoeScratch MoeScratch::take(Arena& arena, const ModelConfig& config, int64_t chu
     s.fixed = arena.rows<int32_t>(n, k);
     s.ids = arena.rows<int32_t>(n, k);
     s.weights = arena.rows<float>(n, k);
+    s.ranks = arena.rows<uint8_t>(std::min(n, kRankedRows), config.experts);
     s.shared = arena.rows<Bf16>(n, config.hidden);
     s.expert_rows = arena.rows<Bf16>(n, config.hidden);
     s.outputs = arena.rows<Bf16>(n * k, config.hidden);
@@ -132,8 +181,9 @@ MoeScratch MoeScratch::take(Arena& arena, const ModelConfig& config, int64_t chu
     for (size_t i = 0; i < s.all_rows.size(); ++i) s.all_rows[i] = static_cast<int32_t>(i);
     s.begin = arena.list<int32_t>(config.experts + 1);
     s.pairs = arena.list<int32_t>(n * k);
-    s.rows = arena.list<int32_t>(n);
-    s.row_weights = arena.list<float>(n);
+    s.rows = arena.list<int32_t>(n * k);
+    s.row_weights = arena.list<float>(n * k);
+    s.calls = arena.list<ExpertCall>(k);
     s.used = arena.list<ExpertId>(config.experts);
     return s;
 }
@@ -162,7 +212,12 @@ Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
     const MatrixView<float> route_weights = scratch.weights.slice_rows(0, n);
     ops.route(logits, weights.bias, fixed, {config.experts_per_token, config.route_scale}, ids,
               route_weights);
-    if (observer != nullptr) observer->routed(layer, ids, route_weights);
+    const MatrixView<const uint8_t> ranks = rank_rows(weights, logits, ids, scratch);
+    experts.cache.observe(layer, ranks, config.experts_per_token);
+    if (observer != nullptr) {
+        observer->routed(layer, ids, route_weights);
+        observer->ranked(layer, ranks);
+    }
 
     const Fp8Rows x8 = first_rows(scratch.x8, n);
     ops.quantise(x, x8);

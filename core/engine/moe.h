@@ -19,15 +19,17 @@ struct MoeScratch {
     MatrixView<int32_t> fixed;     // [n, k], hash layers
     MatrixView<int32_t> ids;       // [n, k]
     MatrixView<float> weights;     // [n, k]
+    MatrixView<uint8_t> ranks;     // [min(n, kRankedRows), E]
     MatrixView<Bf16> shared;       // [n, d]
-    MatrixView<Bf16> expert_rows;  // [n, d] of the expert at work
+    MatrixView<Bf16> expert_rows;  // [n, d] of the expert at work, if it has several
     MatrixView<Bf16> outputs;      // [n·k, d]
     std::span<int32_t> all_rows;   // 0 … n−1
     // Rows grouped by expert: those of expert e are begin[e] … begin[e+1]−1 of `pairs` (row·k + place).
     std::span<int32_t> begin;      // [E + 1]
     std::span<int32_t> pairs;      // [n·k]
-    std::span<int32_t> rows;       // [n], of one expert
-    std::span<float> row_weights;  // [n]
+    std::span<int32_t> rows;       // [n·k], of each pair
+    std::span<float> row_weights;  // [n·k]
+    std::span<ExpertCall> calls;   // [k], experts of one row each that wait for each other
     std::span<ExpertId> used;      // [E]
 
     [[nodiscard]] static MoeScratch take(Arena& arena, const ModelConfig& config,

@@ -47,6 +47,8 @@ public:
     virtual void expert(ExpertKey /*key*/, const LinearInput& /*x*/,
                         std::span<const int32_t> /*rows*/, const ExpertWeights& /*weights*/,
                         std::span<const float> /*route_weights*/) {}
+    // Where all experts stood (router_ranks.h), of the chunk's last min(n, kRankedRows) rows [·, experts].
+    virtual void ranked(LayerId, MatrixView<const uint8_t> /*ranks*/) {}
     // Entries the indexer picked, best first, −1 for none [n, k].
     virtual void picked(LayerId, MatrixView<const int32_t>) {}
 };

@@ -4,12 +4,15 @@
 #include <map>
 #include <numeric>
 #include <optional>
+#include <set>
+#include <system_error>
 #include <unordered_set>
 #include <utility>
 
 #include "core/base/strings.h"
 #include "core/model/expert_locator.h"
 #include "core/model/shard_table.h"
+#include "core/model/store.h"
 
 namespace millrace {
 namespace {
@@ -42,40 +45,32 @@ std::string format_words(const LinearWeight& expert) {
     return "?";
 }
 
-std::string release_name(const ModelConfig& config, DraftBlocks drafts, WeightFormat experts) {
-    for (const ReleasedSize& size : kSizes) {
-        if (config.hidden != size.hidden || config.layer_count() != size.layers ||
-            config.heads != size.heads || config.q_rank != size.q_rank ||
-            config.expert_inner != size.expert_inner) {
-            continue;
-        }
-        std::string name = cat("DeepSeek-V4-", size.name);
-        if (experts == WeightFormat::kFp8) name += "-Base";
-        if (drafts.kind == DraftKind::kDspark) name += cat("-", size.with_dspark);
-        if (config.experts != size.experts) {
-            name += cat(", with ", config.experts, " of ", size.experts, " experts a layer");
-        }
-        return name;
-    }
-    return cat(config.synthetic_seed != 0 ? "A synthetic checkpoint" : "A model",
-               " of the DeepSeek-V4 architecture in none of the released sizes");
-}
-
 // Expected tensors of one block that are not here.
 struct Absent {
     std::vector<std::string> names;
     size_t expected = 0;
 };
 
+// Layer and part.
+using StoredFiles = std::set<std::pair<int32_t, int32_t>>;
+
 class Inspector {
 public:
-    Inspector(const ShardTable& table, Inspection& out) : table_(table), out_(out) {}
+    // `files_here`: of a store, the files of experts that are there and whole.
+    Inspector(const ShardTable& table, const StoredFiles& files_here, Inspection& out)
+        : table_(table), files_here_(files_here), out_(out) {}
 
     void run() {
         const std::vector<ExpectedTensor> inventory = make_inventory(out_.config, out_.drafts);
-        const ReleaseStorage storage = see_experts(inventory);
-        out_.release = release_name(out_.config, out_.drafts, storage.experts);
-        for (const ExpectedTensor& expected : inventory) look_for(expected, storage);
+        const ReleaseStorage storage =
+            out_.store ? see_stored_experts(*out_.store) : see_experts(inventory);
+        out_.release = out_.store ? out_.store->plan.source_variant
+                                  : release_name(out_.config, out_.drafts, storage.experts);
+        for (const ExpectedTensor& expected : inventory) {
+            if (out_.store && expected.kind == TensorClass::kRoutedExpert) continue;
+            look_for(expected, storage);
+        }
+        if (out_.store) look_for_stored_experts(*out_.store);
         list_missing();
         list_unknown();
     }
@@ -110,6 +105,57 @@ private:
             }
         }
         return storage;
+    }
+
+    // Their formats and how many have each: "f4", or "300 f4, 1000 q2s".
+    ReleaseStorage see_stored_experts(const StoreManifest& store) {
+        std::map<std::string_view, int64_t> counts;
+        uint64_t bytes = 0;
+        for (const ExpertFormat format : store.plan.formats) {
+            ++counts[expert_format_name(format)];
+            bytes += record_layout(format, store.plan.shape).bytes;
+        }
+        for (const auto& [name, count] : counts) {
+            if (!out_.expert_format.empty()) out_.expert_format += ", ";
+            out_.expert_format += counts.size() == 1 ? std::string(name) : cat(count, " ", name);
+        }
+        out_.expert_bytes = bytes / store.plan.formats.size();
+        return {};
+    }
+
+    void look_for_stored_experts(const StoreManifest& store) {
+        const StorePlan& plan = store.plan;
+        const ExpertShape shape{out_.config.hidden, out_.config.expert_inner};
+        if (plan.layers != out_.config.layer_count() + out_.drafts.count ||
+            plan.experts != out_.config.experts || plan.shape != shape) {
+            out_.misshapen.push_back(cat(kManifestName, " speaks of ", plan.layers, " layers of ",
+                                         plan.experts, " experts; config.json does not"));
+            return;
+        }
+        const auto kind = static_cast<size_t>(TensorClass::kRoutedExpert);
+        uint64_t trunk_bytes = 0;
+        for (int32_t l = 0; l < plan.layers; ++l) {
+            const bool in_trunk = l < out_.config.layer_count();
+            for (int32_t e = 0; e < plan.experts; ++e) {
+                const ExpertFormat format = plan.format({{l}, {e}});
+                const RecordLayout layout = record_layout(format, plan.shape);
+                const int64_t tensors = format.scales == ScaleFormat::kNone ? 3 : 6;
+                out_.complete.tensors += tensors;
+                out_.complete.bytes += layout.bytes;
+                if (in_trunk) trunk_bytes += layout.bytes;
+                Absent& block = absent_[LayerId{l}];
+                block.expected += 3;
+                if (files_here_.contains({l, plan.part_of({e})})) {
+                    ClassBytes& sum = (in_trunk ? out_.trunk : out_.draft)[kind];
+                    sum.tensors += tensors;
+                    sum.bytes += layout.bytes;
+                    continue;
+                }
+                block.names.insert(block.names.end(), 3, cat("expert ", e));
+            }
+        }
+        out_.token_bytes[kind] = trunk_bytes / static_cast<uint64_t>(plan.experts) *
+                                 static_cast<uint64_t>(out_.config.experts_per_token);
     }
 
     void look_for(const ExpectedTensor& expected, ReleaseStorage storage) {
@@ -188,23 +234,74 @@ private:
     }
 
     const ShardTable& table_;
+    const StoredFiles& files_here_;
     Inspection& out_;
     std::map<LayerId, Absent> absent_;
     std::unordered_set<const TensorEntry*> used_;
 };
 
+// Which files of a store are there; tells of the others.
+StoredFiles find_stored_files(const Path& directory, const StorePlan& plan, Inspection& out) {
+    StoredFiles here;
+    for (int32_t l = 0; l < plan.layers; ++l) {
+        for (int32_t p = 0; p < static_cast<int32_t>(plan.parts.size()); ++p) {
+            const Path path = (p == 0 ? directory : Path(plan.parts[static_cast<size_t>(p)])) /
+                              expert_file_name(l);
+            const std::string name = p == 0 ? expert_file_name(l) : path.string();
+            std::error_code error;
+            const uint64_t bytes = std::filesystem::file_size(path, error);
+            const uint64_t wanted = plan.file_bytes({l}, p);
+            if (error) {
+                out.missing_files.push_back(name);
+            } else if (bytes != wanted) {
+                out.cut_files.push_back(cat(name, " has ", bytes, " of ", wanted, " bytes"));
+            } else {
+                here.emplace(l, p);
+            }
+        }
+    }
+    out.files += static_cast<int32_t>(here.size());
+    return here;
+}
+
 }  // namespace
+
+std::string release_name(const ModelConfig& config, DraftBlocks drafts, WeightFormat experts) {
+    for (const ReleasedSize& size : kSizes) {
+        if (config.hidden != size.hidden || config.layer_count() != size.layers ||
+            config.heads != size.heads || config.q_rank != size.q_rank ||
+            config.expert_inner != size.expert_inner) {
+            continue;
+        }
+        std::string name = cat("DeepSeek-V4-", size.name);
+        if (experts == WeightFormat::kFp8) name += "-Base";
+        if (drafts.kind == DraftKind::kDspark) name += cat("-", size.with_dspark);
+        if (config.experts != size.experts) {
+            name += cat(", with ", config.experts, " of ", size.experts, " experts a layer");
+        }
+        return name;
+    }
+    return cat(config.synthetic_seed != 0 ? "A synthetic checkpoint" : "A model",
+               " of the DeepSeek-V4 architecture in none of the released sizes");
+}
 
 Result<Inspection> inspect(const Path& directory) {
     Inspection out;
+    const StoreState state = store_state(directory);
+    if (state == StoreState::kUnfinished) return unfinished_store(directory);
+    if (state == StoreState::kWhole) out.store = TRY(read_manifest(directory));
     out.config = TRY(read_config(directory));
-    const ShardTable table = TRY(ShardTable::read(directory, Completeness::kPartial));
-    out.drafts = TRY(draft_blocks(table, Completeness::kPartial));
-    out.files = static_cast<int32_t>(table.files().size());
-    out.missing_files = table.missing_files();
-    out.cut_files = table.cut_files();
-    Inspector(table, out).run();
-    return out;
+    const ShardTable table =
+        out.store ? TRY(ShardTable::read_file(directory, std::string(kDenseName)))
+                  : TRY(ShardTable::read(directory, Completeness::kPartial));
+                  out.drafts = TRY(draft_blocks(table, Completeness::kPartial));
+                  out.files = static_cast<int32_t>(table.files().size());
+                  out.missing_files = table.missing_files();
+                  out.cut_files = table.cut_files();
+                  StoredFiles here;
+                  if (out.store) here = find_stored_files(directory, out.store->plan, out);
+                  Inspector(table, here, out).run();
+                  return out;
 }
 
 Inspection inspect_config(const ModelConfig& config) {
@@ -217,7 +314,7 @@ Inspection inspect_config(const ModelConfig& config) {
         out.drafts = {DraftKind::kMtp, config.mtp_blocks};
     }
     const ShardTable nothing = ShardTable::none();
-    Inspector(nothing, out).run();
+    Inspector(nothing, {}, out).run();
     return out;
 }
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "core/base/result.h"
 #include "core/model/config.h"
 #include "core/model/inventory.h"
+#include "core/model/store_manifest.h"
 
 namespace millrace {
 
@@ -28,6 +30,8 @@ struct Inspection {
     std::string release;
     DraftBlocks drafts;
 
+    std::optional<StoreManifest> store;  // what it says, if this is a store
+
     int32_t files = 0;
     // That the index or the numbering of the shards implies.
     std::vector<std::string> missing_files;
@@ -35,7 +39,8 @@ struct Inspection {
 
     // How the experts seen are stored, "FP4 with E8M0 scales", "" if none was seen.
     std::string expert_format;
-    uint64_t expert_bytes = 0;  // of one routed expert; as released if none was seen
+    uint64_t expert_bytes =
+        0;  // of one routed expert, in a store on the average; as released if none was seen
 
     // The trunk and the draft blocks, each by class.
     BytesByClass trunk, draft;
@@ -55,6 +60,10 @@ struct Inspection {
     // For people: several lines, ending in a newline.
     [[nodiscard]] std::string text() const;
 };
+
+// "DeepSeek-V4-Flash-0731 …", or a description where no release has these shapes.
+[[nodiscard]] std::string release_name(const ModelConfig& config, DraftBlocks drafts,
+                                       WeightFormat experts);
 
 // Fails when there is no readable config.json or no shard, or when a header is broken; everything
 // else is reported.

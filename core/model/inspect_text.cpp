@@ -55,6 +55,12 @@ std::string draft_words(const Inspection& i) {
 
 void facts(std::string& out, const Inspection& i) {
     const ModelConfig& c = i.config;
+    if (i.store) {
+        const size_t parts = i.store->plan.parts.size();
+        row(out, "store",
+            cat("version ", kStoreVersion, ", ", parts == 1 ? "in one directory" : "spread over ",
+                parts == 1 ? "" : cat(parts, " directories"), ", checksums on every record"));
+    }
     row(out, "files",
         i.missing_files.empty() ? cat(i.files)
                                 : cat(i.files, " of ", i.files + std::ssize(i.missing_files)));

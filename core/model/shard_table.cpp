@@ -133,6 +133,14 @@ Result<ShardTable> ShardTable::read(const Path& directory, Completeness complete
     return table;
 }
 
+Result<ShardTable> ShardTable::read_file(const Path& directory, const std::string& file_name) {
+    ShardTable table;
+    table.directory_ = directory;
+    const SafetensorsHeader header = TRY(table.open_shard(file_name, Completeness::kWhole));
+    for (const StoredTensor& tensor : header.tensors) TRY(table.add(tensor));
+    return table;
+}
+
 Result<SafetensorsHeader> ShardTable::open_shard(const std::string& file_name,
                                                  Completeness completeness) {
     const File file = TRY(File::open(directory_ / file_name));

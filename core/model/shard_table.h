@@ -40,6 +40,9 @@ public:
 
     // Of a checkpoint that is not here: no files, no tensors.
     [[nodiscard]] static ShardTable none() { return {}; }
+    // One named file alone, whatever lies beside it: the dense file of a store.
+    [[nodiscard]] static Result<ShardTable> read_file(const Path& directory,
+                                                      const std::string& file_name);
 
     [[nodiscard]] const Path& directory() const { return directory_; }
     [[nodiscard]] const std::vector<Path>& files() const { return files_; }

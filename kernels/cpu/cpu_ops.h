@@ -2,8 +2,6 @@
 // The CPU implementation of kernels/ops.h: the kernels of one ISA, cut over the threads of the pool. It keeps every
 // rounding point of the reference and sums in fp32; the order of every sum belongs to the kernel, so a row's bits are
 // the same in any company. One source file per family of ops.
-//
-// From the reference's class it keeps compressor_rows, which is two products (of these ops) and a sum.
 
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/reference/reference_ops.h"
@@ -24,9 +22,13 @@ public:
                      MatrixView<Bf16> y) override;
     void linear_f32(MatrixView<const Bf16> x, const LinearWeight& weight,
                     MatrixView<float> y) override;
+    void compressor_rows(MatrixView<const Bf16> x, const LinearWeight& wkv,
+                         const LinearWeight& wgate, std::span<const float> ape, int ratio,
+                         std::span<const int32_t> positions, MatrixView<float> rows) override;
     // expert.cpp
     void expert(const LinearInput& x, std::span<const int32_t> rows, const ExpertWeights& weights,
                 std::span<const float> route_weights, float limit, MatrixView<Bf16> out) override;
+    void experts(const LinearInput& x, std::span<const ExpertCall> calls, float limit) override;
     // rows.cpp
     void embed(const LinearWeight& table, std::span<const TokenId> tokens,
                MatrixView<Bf16> streams) override;
@@ -71,20 +73,50 @@ public:
                     MatrixView<int32_t> picks) override;
 
 private:
-    // The tiles in which a product reads n rows (linear_kernels.h).
-    [[nodiscard]] RowTiles tiles_of(int64_t n, int64_t cols) const;
+    // Rows of x as products read them, for one or more parts of its columns: part p's begin at group p · tiles.size(). They
+    // lie in ordered_ or int8_, or where they are when that is as they should be.
+    struct ReadyRows {
+        RowTiles tiles;
+        const Bf16* bf16 = nullptr;  // or
+        Int8Rows int8;
+
+        [[nodiscard]] ReadyRows one_row() const {
+            ReadyRows out = *this;
+            out.tiles.rows = 1;
+            return out;
+        }
+    };
+    // Ready rows, from group `at` on, times (part of) a weight: tiles and x of the task are filled in from x.
+    struct Product {
+        LinearTask task;
+        ReadyRows x;
+        int64_t at = 0;
+    };
+
+    // linear.cpp. The tiles in which a product reads n rows (linear_kernels.h).
+    [[nodiscard]] RowTiles tiles_of(int64_t n, int64_t cols, int64_t tile_rows) const;
+    [[nodiscard]] RowTiles tiles_of(int64_t n, int64_t cols) const {
+        return tiles_of(n, cols, std::min(n, kernels_.linear.tile_rows));
+    }
     // Rows of x (those that `rows` names; all of them when it is empty) in such tiles and in the order of the weight's
-    // format: they lie in ordered_, or where they are when that is as they should be. linear.cpp.
+    // format; each of its `parts` has the weight's columns.
+    [[nodiscard]] ReadyRows ready(const LinearInput& x, std::span<const int32_t> rows,
+                                  const LinearWeight& weight, int64_t parts, RowTiles tiles);
     [[nodiscard]] const Bf16* ordered(const LinearInput& x, std::span<const int32_t> rows,
-                                      const LinearWeight& weight, const RowTiles& tiles);
+                                      const LinearWeight& weight, int64_t parts,
+                                      const RowTiles& tiles);
+    [[nodiscard]] Int8Rows ordered_int8(MatrixView<const Bf16> x, std::span<const int32_t> rows,
+                                        const LinearWeight& weight, int64_t parts,
+                                        const RowTiles& tiles);
+    // What the down products of an expert read.
+    [[nodiscard]] LinearInput hidden_input(MatrixView<const Bf16> hidden, const LinearWeight& w2);
     // All outputs of a weight.
     [[nodiscard]] static LinearTask whole(const LinearWeight& weight, MatrixView<Bf16> y);
     [[nodiscard]] static LinearTask whole(const LinearWeight& weight, MatrixView<float> y);
-    // The same with int8 activations: they lie in int8_.
-    [[nodiscard]] Int8Rows ordered_int8(MatrixView<const Bf16> x, std::span<const int32_t> rows,
-                                        WeightFormat format, const RowTiles& tiles);
-    // Products of the same rows with weights of one format, cut over the threads together.
-    void multiply(const LinearInput& x, std::span<const int32_t> rows, std::span<LinearTask> tasks);
+    // Products of equally many rows, cut over the threads together.
+    void multiply(std::span<const Product> products);
+    // Tasks [first, last) of the kLinearRowsMax rows from `row` on.
+    void multiply(const Product& product, int64_t row, int64_t first, int64_t last);
     // Of every row: the sums of fn·x over each piece of columns, [row][piece][outputs]. hyper_connections.cpp.
     std::span<const float> mix_pieces(MatrixView<const Bf16> streams, std::span<const float> fn,
                                       int64_t outputs);
@@ -96,6 +128,7 @@ private:
     const CpuOptions options_;
     const KernelTable& kernels_;
     Workspace<Bf16> ordered_;
+    Workspace<Product> products_;
     struct {
         Workspace<int8_t> codes;
         Workspace<float> scales;
@@ -104,6 +137,8 @@ private:
     struct {
         Workspace<Bf16> gate, up;
         Workspace<uint8_t> codes, scales;
+        Workspace<int32_t> rows;
+        Workspace<float> route_weights;
     } expert_;
     Workspace<std::byte> strips_;  // a copy of the strip that each piece turns
     Workspace<float> mixes_;

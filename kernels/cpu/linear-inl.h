@@ -59,6 +59,8 @@ constexpr std::array<MultiplyTile, sizeof...(kRows)> tiles_of(
     std::integer_sequence<int, kRows...>) {
     return {multiply_tile<kRows + 1>...};
 }
+// The next call's rows begin a tile.
+static_assert(kLinearRowsMax % kPanelRows == 0);
 constexpr auto kTiles = tiles_of(std::make_integer_sequence<int, kPanelRows>());
 
 void put_row(const LinearTask& task, int64_t row, int64_t output, const F& value, int64_t count) {

@@ -1,5 +1,7 @@
 // y = x·Wᵀ (spec §2.5). What the kernels do: linear_kernels.h.
 
+#include <array>
+
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/pieces.h"
 
@@ -54,32 +56,33 @@ LinearTask CpuOps::whole(const LinearWeight& weight, MatrixView<float> y) {
     return task;
 }
 
-RowTiles CpuOps::tiles_of(int64_t n, int64_t cols) const {
-    return {.rows = n,
-            .groups = (cols + kLinearGroup - 1) / kLinearGroup,
-            .tile_rows = std::min(n, kernels_.linear.tile_rows)};
+RowTiles CpuOps::tiles_of(int64_t n, int64_t cols, int64_t tile_rows) const {
+    return {.rows = n, .groups = (cols + kLinearGroup - 1) / kLinearGroup, .tile_rows = tile_rows};
 }
 
 const Bf16* CpuOps::ordered(const LinearInput& x, std::span<const int32_t> rows,
-                            const LinearWeight& weight, const RowTiles& tiles) {
+                            const LinearWeight& weight, int64_t parts, const RowTiles& tiles) {
     // wo_a has quantised weights and rows that never are.
     const bool fp8 = weight.quantised() && x.quantised.codes.data != nullptr;
     const bool as_they_are = !weight.quantised() && tiles.rows == 1 && rows.empty();
     if (as_they_are && weight.cols % kLinearGroup == 0) return x.rows.data;
-    ENSURE(fp8 || x.rows.cols == weight.cols);
-    ENSURE(!fp8 || (x.quantised.codes.cols == weight.cols && weight.cols % kLinearGroup == 0));
-    Bf16* out = ordered_.take(static_cast<size_t>(tiles.size() * kLinearGroup)).data();
-    in_pieces(pool_, tiles.rows, weight.cols, [&](int64_t first, int64_t last) {
-        for (int64_t r = first; r < last; ++r) {
+    ENSURE(fp8 || x.rows.cols == parts * weight.cols);
+    ENSURE(!fp8 || (parts == 1 && x.quantised.codes.cols == weight.cols &&
+                    weight.cols % kLinearGroup == 0));
+    Bf16* out = ordered_.take(static_cast<size_t>(parts * tiles.size() * kLinearGroup)).data();
+    in_pieces(pool_, parts * tiles.rows, weight.cols, [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) {
+            const int64_t r = i / parts;
+            const int64_t part = i % parts;
             const int64_t from = rows.empty() ? r : rows[static_cast<size_t>(r)];
-            Bf16* to = out + tiles.place(r) * kLinearGroup;
+            Bf16* to = out + (part * tiles.size() + tiles.place(r)) * kLinearGroup;
             if (fp8) {
                 kernels_.linear.order_fp8(x.quantised.codes.row(from).data(),
                                           x.quantised.scales.row(from).data(), weight.cols,
                                           weight.format, to, tiles.tile_rows);
             } else {
-                kernels_.linear.order_bf16(x.rows.row(from).data(), weight.cols, weight.format, to,
-                                           tiles.tile_rows);
+                kernels_.linear.order_bf16(x.rows.row(from).data() + part * weight.cols,
+                                           weight.cols, weight.format, to, tiles.tile_rows);
             }
         }
     });
@@ -87,68 +90,77 @@ const Bf16* CpuOps::ordered(const LinearInput& x, std::span<const int32_t> rows,
 }
 
 Int8Rows CpuOps::ordered_int8(MatrixView<const Bf16> x, std::span<const int32_t> rows,
-                              WeightFormat format, const RowTiles& tiles) {
-    ENSURE(x.data != nullptr && x.cols % kLinearGroup == 0);
-    const auto count = static_cast<size_t>(tiles.size());
+                              const LinearWeight& weight, int64_t parts, const RowTiles& tiles) {
+    ENSURE(x.data != nullptr && x.cols == parts * weight.cols && weight.cols % kLinearGroup == 0);
+    const auto count = static_cast<size_t>(parts * tiles.size());
     int8_t* codes = int8_.codes.take(count * kLinearGroup).data();
     float* scales = int8_.scales.take(count).data();
     int32_t* starts = int8_.starts.take(count).data();
-    in_pieces(pool_, tiles.rows, x.cols, [&](int64_t first, int64_t last) {
-        for (int64_t r = first; r < last; ++r) {
+    in_pieces(pool_, parts * tiles.rows, weight.cols, [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) {
+            const int64_t r = i / parts;
+            const int64_t part = i % parts;
             const int64_t from = rows.empty() ? r : rows[static_cast<size_t>(r)];
-            const int64_t at = tiles.place(r);
-            kernels_.linear.order_int8(x.row(from).data(), x.cols, format,
-                                       codes + at * kLinearGroup, scales + at, starts + at,
-                                       tiles.tile_rows);
+            const int64_t at = part * tiles.size() + tiles.place(r);
+            kernels_.linear.order_int8(x.row(from).data() + part * weight.cols, weight.cols,
+                                       weight.format, codes + at * kLinearGroup, scales + at,
+                                       starts + at, tiles.tile_rows);
         }
     });
     return {codes, scales, starts};
 }
 
-void CpuOps::multiply(const LinearInput& x, std::span<const int32_t> rows,
-                      std::span<LinearTask> tasks) {
-    const LinearWeight& weight = *tasks.front().weight;
-    const bool int8 = options_.activations == Activations::kInt8 && weight.quantised();
-    const bool from_rows = int8 || x.quantised.codes.data == nullptr || !weight.quantised();
-    const int64_t all_rows = from_rows ? x.rows.rows : x.quantised.codes.rows;
-    const int64_t n = rows.empty() ? all_rows : static_cast<int64_t>(rows.size());
-    const RowTiles all = tiles_of(n, weight.cols);
-    const Bf16* ready = int8 ? nullptr : ordered(x, rows, weight, all);
-    const Int8Rows bytes = int8 ? ordered_int8(x.rows, rows, weight.format, all) : Int8Rows{};
+CpuOps::ReadyRows CpuOps::ready(const LinearInput& x, std::span<const int32_t> rows,
+                                const LinearWeight& weight, int64_t parts, RowTiles tiles) {
+    ReadyRows out;
+    out.tiles = tiles;
+    if (options_.activations == Activations::kInt8 && weight.quantised()) {
+        out.int8 = ordered_int8(x.rows, rows, weight, parts, tiles);
+    } else {
+        out.bf16 = ordered(x, rows, weight, parts, tiles);
+    }
+    return out;
+}
+
+void CpuOps::multiply(const Product& product, int64_t row, int64_t first, int64_t last) {
+    LinearTask task = product.task;
+    task.tiles = product.x.tiles;
+    task.tiles.rows = std::min(kLinearRowsMax, product.x.tiles.rows - row);
+    if (task.y_bf16 != nullptr) task.y_bf16 += row * task.y_stride;
+    if (task.y_f32 != nullptr) task.y_f32 += row * task.y_stride;
+    const int64_t at = product.at + product.x.tiles.place(row);
+    if (product.x.bf16 != nullptr) {
+        task.x = product.x.bf16 + at * kLinearGroup;
+        kernels_.linear.multiply(task, first, last);
+    } else {
+        const Int8Rows& x = product.x.int8;
+        kernels_.linear.multiply_int8(
+            task, {x.codes + at * kLinearGroup, x.scales + at, x.starts + at}, first, last);
+    }
+}
+
+void CpuOps::multiply(std::span<const Product> products) {
+    const int64_t n = products.front().x.tiles.rows;
+    const int64_t cols = products.front().task.weight->cols;
     int64_t total = 0;
-    for (const LinearTask& task : tasks) total += task_count(task);
+    for (const Product& product : products) {
+        ENSURE(product.x.tiles.rows == n);
+        total += task_count(product.task);
+    }
     for (int64_t row = 0; row < n; row += kLinearRowsMax) {
-        const int64_t at = all.place(row);
-        for (LinearTask& task : tasks) {
-            task.tiles = all;
-            task.tiles.rows = std::min(kLinearRowsMax, n - row);
-            task.x = int8 ? nullptr : ready + at * kLinearGroup;
-            const int64_t skipped = row == 0 ? 0 : kLinearRowsMax * task.y_stride;
-            if (task.y_bf16 != nullptr) task.y_bf16 += skipped;
-            if (task.y_f32 != nullptr) task.y_f32 += skipped;
-        }
-        Int8Rows block;
-        if (int8) block = {bytes.codes + at * kLinearGroup, bytes.scales + at, bytes.starts + at};
-        const auto run = [&](const LinearTask& task, int64_t from, int64_t to) {
-            if (int8) {
-                kernels_.linear.multiply_int8(task, block, from, to);
-            } else {
-                kernels_.linear.multiply(task, from, to);
-            }
-        };
-        // Neighbouring tasks stay on one thread: what it asks for ahead lies in its own cache. Pieces are small all the
-        // same, a few microseconds of memory: at the end a thread waits for the other one's.
+        // Pieces are small, a few microseconds of memory: at the end a thread waits for the other one's. A thread's pieces
+        // are neighbours: what it asks for ahead in one is what it reads in the next.
         constexpr int64_t kPiecesAThread = 8;
-        const int64_t elements = kTask * weight.cols * std::min<int64_t>(n - row, 16);
+        const int64_t elements = kTask * cols * std::min<int64_t>(n - row, 16);
         in_pieces(
             pool_, total, elements,
             [&](int64_t first, int64_t last) {
                 int64_t begin = 0;
-                for (const LinearTask& task : tasks) {
-                    const int64_t count = task_count(task);
+                for (const Product& product : products) {
+                    const int64_t count = task_count(product.task);
                     const int64_t from = std::clamp<int64_t>(first - begin, 0, count);
                     const int64_t to = std::clamp<int64_t>(last - begin, 0, count);
-                    if (from < to) run(task, from, to);
+                    if (from < to) multiply(product, row, from, to);
                     begin += count;
                 }
             },
@@ -159,8 +171,8 @@ void CpuOps::multiply(const LinearInput& x, std::span<const int32_t> rows,
 void CpuOps::linear(const LinearInput& x, const LinearWeight& weight, MatrixView<Bf16> y) {
     ENSURE(y.cols == weight.rows);
     if (y.rows == 0) return;
-    LinearTask task = whole(weight, y);
-    multiply(x, {}, {&task, 1});
+    const Product product{whole(weight, y), ready(x, {}, weight, 1, tiles_of(y.rows, weight.cols))};
+    multiply({&product, 1});
 }
 
 void CpuOps::linear_bf16(MatrixView<const Bf16> x, const LinearWeight& weight, int groups,
@@ -169,21 +181,46 @@ void CpuOps::linear_bf16(MatrixView<const Bf16> x, const LinearWeight& weight, i
     if (y.rows == 0) return;
     const int64_t rows = weight.rows / groups;
     ENSURE(weight.layout == WeightLayout::kRows || groups == 1 || rows % kStrip == 0);
+    const ReadyRows parts =
+        ready({.rows = x, .quantised = {}}, {}, weight, groups, tiles_of(y.rows, weight.cols));
+    const std::span products = products_.take(static_cast<size_t>(groups));
     for (int64_t g = 0; g < groups; ++g) {
-        const MatrixView<const Bf16> part(x.data + g * weight.cols, x.rows, weight.cols, x.stride);
         LinearTask task = whole(weight, y);
         task.first_row = g * rows;
         task.outputs = rows;
         task.y_bf16 += g * rows;
-        multiply({.rows = part, .quantised = {}}, {}, {&task, 1});
+        products[static_cast<size_t>(g)] = {task, parts, g * parts.tiles.size()};
     }
+    multiply(products);
 }
 
 void CpuOps::linear_f32(MatrixView<const Bf16> x, const LinearWeight& weight, MatrixView<float> y) {
     ENSURE(x.cols == weight.cols && y.cols == weight.rows && x.rows == y.rows);
     if (y.rows == 0) return;
-    LinearTask task = whole(weight, y);
-    multiply({.rows = x, .quantised = {}}, {}, {&task, 1});
+    const Product product{whole(weight, y), ready({.rows = x, .quantised = {}}, {}, weight, 1,
+                                                  tiles_of(y.rows, weight.cols))};
+    multiply({&product, 1});
+}
+
+void CpuOps::compressor_rows(MatrixView<const Bf16> x, const LinearWeight& wkv,
+                             const LinearWeight& wgate, std::span<const float> ape, int ratio,
+                             std::span<const int32_t> positions, MatrixView<float> rows) {
+    const int64_t width = wkv.rows;
+    ENSURE(rows.cols == 2 * width && wgate.rows == width && rows.rows == x.rows);
+    ENSURE(x.cols == wkv.cols && x.cols == wgate.cols && wkv.format == wgate.format);
+    ENSURE(ape.size() == static_cast<size_t>(ratio * width));
+    if (rows.rows == 0) return;
+    const ReadyRows both =
+        ready({.rows = x, .quantised = {}}, {}, wkv, 1, tiles_of(x.rows, x.cols));
+    const std::array products = {
+        Product{whole(wkv, {rows.data, rows.rows, width, rows.stride}), both},
+        Product{whole(wgate, {rows.data + width, rows.rows, width, rows.stride}), both}};
+    multiply(products);
+    for (int64_t r = 0; r < rows.rows; ++r) {
+        const float* shift = ape.data() + positions[static_cast<size_t>(r)] % ratio * width;
+        float* score = rows.row(r).data() + width;
+        for (int64_t i = 0; i < width; ++i) score[i] += shift[i];
+    }
 }
 
 }  // namespace millrace

@@ -21,7 +21,8 @@ namespace millrace {
 inline constexpr int64_t kStrip = 16;           // outputs that one vector holds
 inline constexpr int64_t kTask = 2 * kStrip;    // outputs of one task
 inline constexpr int64_t kLinearGroup = 32;     // columns added together before they are scaled
-inline constexpr int64_t kLinearRowsMax = 512;  // rows of one call
+// Rows of one call: whole tiles of 7 and of 4 rows, at least a chunk of 512.
+inline constexpr int64_t kLinearRowsMax = 532;
 
 // The rows of x as a kernel reads them: group by group of 32 columns (the last one filled with zeros), and in a group the
 // rows of a tile side by side, so that a register tile finds all of them at fixed distances: [tile][group][row of the

@@ -170,11 +170,11 @@ TEST_CASE("where the archive lies") {
     Environment environment;
     CHECK(parsed({}, environment).state_directory.empty());
     CHECK(parsed({}, environment).use == Use::kDefault);
-    environment.home = "/persons/one";
-    CHECK(parsed({}, environment).state_directory == "/persons/one/.local/state/millrace");
-    CHECK(parsed({}, environment).directory == "/persons/one/.local/state/millrace/kv");
+    environment.home = "/people/one";
+    CHECK(parsed({}, environment).state_directory == "/people/one/.local/state/millrace");
+    CHECK(parsed({}, environment).directory == "/people/one/.local/state/millrace/kv");
     environment.state_home = "relative";
-    CHECK(parsed({}, environment).directory == "/persons/one/.local/state/millrace/kv");
+    CHECK(parsed({}, environment).directory == "/people/one/.local/state/millrace/kv");
     environment.state_home = "/state";
     CHECK(parsed({}, environment).directory == "/state/millrace/kv");
     CHECK_FALSE(parsed({}, environment).budget_bytes.has_value());

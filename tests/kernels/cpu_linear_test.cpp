@@ -231,6 +231,35 @@ TEST_CASE_FIXTURE(Properties, "a linear layer's row does not depend on its compa
     }
 }
 
+// More rows than one pass over the weights takes: none may land at the border of a pass.
+TEST_CASE_FIXTURE(Properties, "a row among a thousand is the same as alone") {
+    constexpr int64_t kMany = 1150, kCols = 128, kOutputs = 32;
+    Rows<Bf16> x(kMany, 2 * kCols);
+    in.bf16(x);
+    const MatrixView<const Bf16> left(x.view.data, kMany, kCols, x.view.stride);
+    Bytes bytes;
+    const LinearWeight w =
+        in.weight(WeightFormat::kFp4, ScaleFormat::kE8m0, kOutputs, kCols, bytes, 1);
+    for (const Activations activations : {Activations::kFp8, Activations::kInt8}) {
+        for_every_isa(
+            pool,
+            [&](Ops& cpu) {
+                Rows<float> many(kMany, kOutputs), alone(kMany, kOutputs);
+                Rows<Bf16> grouped(kMany, kOutputs), grouped_alone(kMany, kOutputs);
+                cpu.linear_f32(left, w, many.view);
+                cpu.linear_bf16(x.view, w, 2, grouped.view);
+                for (int64_t r = 0; r < kMany; ++r) {
+                    cpu.linear_f32(left.slice_rows(r, 1), w, alone.at(r, 1));
+                    cpu.linear_bf16(x.at(r, 1), w, 2, grouped_alone.at(r, 1));
+                }
+                CHECK(many.values == alone.values);
+                CHECK(std::ranges::equal(grouped.values, grouped_alone.values, {}, &Bf16::bits,
+                                         &Bf16::bits));
+            },
+            activations);
+    }
+}
+
 namespace {
 
 // What int8 makes of the 32 columns around `col`: code · scale. `most`: the largest magnitude among them.
@@ -346,6 +375,59 @@ TEST_CASE_FIXTURE(Properties,
                 cpu.expert(q.input, rows, strips, weights, 10, turned.view);
                 CHECK(std::memcmp(turned.values.data(), y.values.data(),
                                   y.values.size() * sizeof(Bf16)) == 0);
+            },
+            activations);
+    }
+}
+
+// One row for each of four experts, then the same with one that has two rows or matrices of another format: whatever way
+// the ops go, nobody's row may change.
+TEST_CASE_FIXTURE(Properties, "experts in one go are the same experts one by one") {
+    constexpr int64_t kInner = 128, kWidth = 256, kExperts = 4;
+    Rows<Bf16> x(5, kWidth);
+    in.bf16(x);
+    const Quantised q(*ops, x.view);
+    std::vector<Bytes> bytes(3 * kExperts + 3);
+    const auto expert_of = [&](size_t at, WeightFormat format) {
+        const auto matrix = [&](int64_t outputs, int64_t cols, size_t i) {
+            return in.weight(format, ScaleFormat::kE8m0, outputs, cols, bytes[3 * at + i]);
+        };
+        return ExpertWeights{matrix(kInner, kWidth, 0), matrix(kWidth, kInner, 1),
+                             matrix(kInner, kWidth, 2)};
+    };
+    const std::vector<int32_t> rows = {3, 0, 3, 1, 4};
+    const std::vector<float> weights = {0.5F, 1.25F, 0.75F, 2, 1};
+    Rows<Bf16> together(kExperts + 1, kWidth), alone(kExperts + 1, kWidth);
+    std::vector<ExpertCall> calls;
+    for (size_t e = 0; e < kExperts; ++e) {
+        calls.push_back({.weights = expert_of(e, WeightFormat::kFp4),
+                         .rows = std::span(rows).subspan(e, 1),
+                         .route_weights = std::span(weights).subspan(e, 1),
+                         .out = together.at(static_cast<int64_t>(e), 1)});
+    }
+    std::vector<ExpertCall> two_rows = calls, other_format = calls, one = {calls[2]};
+    two_rows.back().rows = std::span(rows).last(2);
+    two_rows.back().route_weights = std::span(weights).last(2);
+    two_rows.back().out = together.at(kExperts - 1, 2);
+    other_format.back().weights = expert_of(kExperts, WeightFormat::kFp8);
+    other_format.back().route_weights = {};
+    for (const Activations activations : {Activations::kFp8, Activations::kInt8}) {
+        for_every_isa(
+            pool,
+            [&](Ops& cpu) {
+                for (const auto& list : {calls, two_rows, other_format, one}) {
+                    std::ranges::fill(together.values, Bf16{});
+                    std::ranges::fill(alone.values, Bf16{});
+                    cpu.experts(q.input, list, 10);
+                    for (const ExpertCall& call : list) {
+                        const int64_t place =
+                            (call.out.data - together.view.data) / together.view.stride;
+                        cpu.expert(q.input, call.rows, call.weights, call.route_weights, 10,
+                                   alone.at(place, call.out.rows));
+                    }
+                    CHECK(std::ranges::equal(together.values, alone.values, {}, &Bf16::bits,
+                                             &Bf16::bits));
+                }
             },
             activations);
     }

@@ -19,6 +19,8 @@ public:
     std::vector<ReadOp> ops;      // all that was ever submitted
     std::deque<ReadDone> landed;  // to be reaped
     bool direct = true;
+    std::vector<int32_t> drives = {0};  // [files]
+    std::vector<uint64_t> dropped;      // offsets that the page cache was told to forget
 
     void land(size_t op, int32_t result) { landed.push_back({ops[op].tag, result}); }
     void land_whole(size_t op) { land(op, static_cast<int32_t>(ops[op].bytes)); }
@@ -40,6 +42,8 @@ public:
         direct = false;
         return {};
     }
+    void drop_cached(int32_t, uint64_t offset, uint64_t) override { dropped.push_back(offset); }
+    int32_t drive(int32_t file) const override { return drives[static_cast<size_t>(file)]; }
     Result<uint64_t> file_bytes(int32_t) const override { return kFileBytes; }
 
     static constexpr uint64_t kFileBytes = uint64_t{1} << 20;
@@ -58,14 +62,22 @@ struct Bench {
     SharedIoCounts counts;
     std::unique_ptr<IoEngine> engine;
 
-    explicit Bench(uint64_t window_bytes) {
+    enum class Files { kOne, kTwoDrives };
+
+    // kTwoDrives: experts 2 and 3 lie in a second file, on a second drive.
+    explicit Bench(uint64_t window_bytes, Files files = Files::kOne) {
         layout.files = {"file"};
+        if (files == Files::kTwoDrives) {
+            layout.files.emplace_back("other");
+            reader.drives = {0, 1};
+        }
         layout.layers = 1;
         layout.experts = kExperts;
         for (int32_t i = 0; i < kExperts; ++i) {
             ExpertPlace place;
             place.ranges[0] = {0, static_cast<uint64_t>(i) * 10 * kChunk + 100, 3 * kChunk - 200};
             place.range_count = 1;
+            place.ranges[0].file = files == Files::kTwoDrives && i >= 2 ? 1 : 0;
             layout.places.push_back(place);
         }
         arena = std::move(*PageBuffer::create(kExperts * layout.slot_bytes(), HugePages::kNo));
@@ -123,6 +135,94 @@ TEST_CASE("demanded chunks go before hinted ones, and hints have half the window
         CHECK(report.slot.value == slot);
         CHECK(report.outcome == IoReport::Outcome::kDone);
     }
+}
+
+TEST_CASE("a drive that gives nothing does not hold up another") {
+    Bench bench(Bench::kChunk, Bench::Files::kTwoDrives);
+    bench.load(0, Priority::kDemand);
+    bench.load(2, Priority::kDemand);
+    CHECK(bench.experts() == Experts{0, 2});
+    // Only the second drive answers: it goes on by itself.
+    for (size_t op = 1; op < 4; ++op) {
+        REQUIRE(bench.reader.ops.size() == op + 1);
+        bench.reader.land_whole(op);
+        bench.engine->step(Wait::kNo);
+        bench.engine->step(Wait::kNo);
+        if (op + 1 < 4) CHECK(bench.experts().back() == 2);
+    }
+    IoReport report;
+    REQUIRE(bench.reports.pop(report));
+    CHECK(report.slot.value == 2);
+    CHECK_FALSE(bench.engine->idle());
+}
+
+TEST_CASE("an expert on two drives is read from both at once") {
+    Bench bench(Bench::kChunk, Bench::Files::kTwoDrives);
+    ExpertPlace& place = bench.layout.places[0];
+    place.range_count = 2;
+    place.ranges[0].bytes = Bench::kChunk / 2 - 100;
+    place.ranges[1] = {1, 0, Bench::kChunk};
+    bench.load(0, Priority::kDemand);
+    REQUIRE(bench.reader.ops.size() == 2);
+    CHECK(bench.reader.ops[0].file == 0);
+    CHECK(bench.reader.ops[1].file == 1);
+    CHECK(bench.reader.ops[1].into == bench.reader.ops[0].into + Bench::kChunk / 2);
+    bench.land_all();
+    IoReport report;
+    REQUIRE(bench.reports.pop(report));
+    CHECK(report.outcome == IoReport::Outcome::kDone);
+}
+
+TEST_CASE(
+    "an expert whose checksum is wrong is read once more, past the page cache, and then fails") {
+    Bench bench(3 * Bench::kChunk);
+    RecordChecksum checksum;
+    ExpertPlace& place = bench.layout.places[0];
+    std::vector<std::byte> zeros(place.slot_bytes());
+    const uint64_t good = checksum.of(place, zeros.data());
+    for (const bool mended : {true, false}) {
+        place.checksum = mended ? good : good + 1;
+        bench.reader.direct = false;
+        bench.reader.ops.clear();
+        bench.reader.dropped.clear();
+        bench.load(0, Priority::kDemand);
+        // What hangs over the expert in its blocks is not part of it.
+        bench.arena.bytes()[0] = std::byte{7};
+        bench.arena.bytes()[200] = std::byte{1};
+        const auto land_three = [&](size_t first) {
+            REQUIRE(bench.reader.ops.size() == first + 3);
+            for (size_t op = first; op < first + 3; ++op) bench.reader.land_whole(op);
+            for (int i = 0; i < 3; ++i) bench.engine->step(Wait::kNo);
+        };
+        land_three(0);
+        IoReport report;
+        REQUIRE_FALSE(bench.reports.pop(report));
+        CHECK(bench.reader.dropped == std::vector<uint64_t>{0});
+        bench.arena.bytes()[200] = std::byte{0};
+        land_three(3);
+        REQUIRE(bench.reports.pop(report));
+        CHECK((report.outcome == IoReport::Outcome::kDone) == mended);
+        if (mended) continue;
+        CHECK(report.failure.reason == ReadFailure::Reason::kChanged);
+        CHECK(report.failure.checksum == good);
+        CHECK(report.failure.offset == 100);
+    }
+    CHECK(bench.counts.snapshot().checks_failed == 3);
+    CHECK(bench.counts.snapshot().bytes_checked == 4 * place.bytes());
+}
+
+TEST_CASE("a load that is called off is not compared with its checksum") {
+    Bench bench(3 * Bench::kChunk);
+    bench.layout.places[0].checksum = 1;
+    bench.load(0, Priority::kDemand);
+    for (size_t op = 0; op < 3; ++op) bench.reader.land_whole(op);
+    bench.engine->step(Wait::kNo);
+    bench.engine->accept({IoCommand::Kind::kCallOff, Priority::kDemand, {0}, 1, {}});
+    IoReport report;
+    REQUIRE(bench.reports.pop(report));
+    CHECK(report.outcome == IoReport::Outcome::kCalledOff);
+    CHECK(bench.engine->idle());
+    CHECK(bench.counts.snapshot().bytes_checked == 0);
 }
 
 TEST_CASE("a promoted hint is a demand") {

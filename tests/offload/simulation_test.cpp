@@ -12,6 +12,7 @@
 #include "core/base/random.h"
 #include "core/base/strings.h"
 #include "offload/expert_cache.h"
+#include "offload/record_checksum.h"
 #include "tests/offload/random_layout.h"
 #include "tests/support/simulated_drive.h"
 
@@ -26,7 +27,7 @@ struct Totals {
     uint64_t experts_compared = 0;
     uint64_t bytes_compared = 0;
     uint64_t dropped_early = 0;
-    uint64_t errors = 0;
+    uint64_t errors = 0, changed = 0;
 
     void add(const ExpertCacheStats& s) {
         stats.hits += s.hits;
@@ -38,10 +39,27 @@ struct Totals {
         stats.hints_refused += s.hints_refused;
         stats.retries += s.retries;
         stats.short_reads += s.short_reads;
+        stats.checks_failed += s.checks_failed;
     }
 };
 
-DriveFaults random_faults(Random& random) {
+// The checksums that a store would have.
+void add_checksums(ExpertLayout& layout) {
+    RecordChecksum checksum;
+    std::vector<std::byte> slot;
+    for (ExpertPlace& place : layout.places) {
+        slot.resize(place.slot_bytes());
+        for (int32_t r = 0; r < place.range_count; ++r) {
+            const FileRange& range = place.ranges[static_cast<size_t>(r)];
+            SimulatedDrive::truth(range.file, range.offset,
+                                  std::span(slot).subspan(place.data_offset(r), range.bytes));
+        }
+        place.checksum = checksum.of(place, slot.data());
+    }
+}
+
+// Bits flip only where a checksum can find it.
+DriveFaults random_faults(Random& random, bool checksums) {
     const double scale = random.below(8) == 0 ? 0 : random.unit();
     return {.eintr = 0.15 * scale,
             .eagain = 0.15 * scale,
@@ -49,6 +67,7 @@ DriveFaults random_faults(Random& random) {
             .short_read = 0.4 * scale,
             .empty_read = 0.1 * scale,
             .late = 0.02,
+            .flip = checksums ? 0.01 * scale : 0,
             .refuse_direct = random.below(5) == 0};
 }
 
@@ -70,12 +89,19 @@ class Run {
 public:
     Run(uint64_t seed, IoRunsOn runs_on, Totals& totals)
         : random_(seed), made_(random_layout(random_, kRangeBytesMax)), totals_(totals) {
+        checksums_ = random_.below(2) == 0;
+        if (checksums_) add_checksums(made_.layout);
         const ExpertCacheOptions options = random_options(random_, made_.layout);
         top_k_ = options.min_slots - 1;
         auto drive = std::make_unique<SimulatedDrive>(
             random_.next(), made_.file_bytes, static_cast<int32_t>(1 + random_.below(8)),
-            random_faults(random_), options.read_attempts - 1, clock_);
+            random_faults(random_, checksums_), options.read_attempts - 1, clock_);
         drive_ = drive.get();
+        // Some files lie on drives of their own, some of which are slow.
+        for (size_t i = 1; i < made_.file_bytes.size(); ++i) {
+            if (random_.below(2) == 0) continue;
+            drive_->set_own_drive(static_cast<int32_t>(i), random_.below(2) == 0 ? 1 : 20);
+        }
         auto cache =
             ExpertCache::create_on(made_.layout, options, clock_, std::move(drive), runs_on);
         if (!cache.ok()) FAIL(cache.error().message);
@@ -96,8 +122,13 @@ public:
     void break_something() {
         const auto file = static_cast<int32_t>(random_.below(made_.file_bytes.size()));
         const uint64_t size = made_.file_bytes[static_cast<size_t>(file)];
-        switch (random_.below(3)) {
+        switch (random_.below(checksums_ ? 4 : 3)) {
             case 0: drive_->set_vanished(file); break;
+            case 3:
+                for (int i = 0; i < 20; ++i) {
+                    drive_->set_rotten(file, random_.below(size), SimulatedDrive::Rot::kDrive);
+                }
+                break;
             case 1: {
                 const uint64_t begin = random_.below(size);
                 drive_->set_bad(file, begin, begin + 1 + random_.below(20'000));
@@ -203,7 +234,10 @@ private:
     void check_error(const Error& error, LayerId layer, const std::vector<ExpertId>& ids) {
         ++totals_.errors;
         INFO(error.message);
-        REQUIRE(broken_);
+        // Bits that flip by chance do it now and then twice for one expert, which is told too.
+        const bool changed = error.message.find("has changed") != std::string::npos;
+        totals_.changed += changed ? 1 : 0;
+        REQUIRE((broken_ || (changed && checksums_)));
         bool names_expert = false, names_file = false;
         for (const ExpertId id : ids) {
             const std::string name = describe({layer, id});
@@ -253,7 +287,7 @@ private:
     RandomLayout made_;
     Totals& totals_;
     int32_t top_k_ = 0;
-    bool broken_ = false;
+    bool checksums_ = false, broken_ = false;
     SimulatedDrive* drive_ = nullptr;
     std::unique_ptr<ExpertCache> cache_;
     std::deque<Held> held_;
@@ -264,14 +298,15 @@ private:
 void report(const std::string& what, const Totals& t) {
     const DriveFaultCounts& f = t.faults;
     MESSAGE(what, ": ", f.total(), " faults (", f.short_reads, " short, ", f.empty_reads,
-            " empty, ", f.eintr, " EINTR, ", f.eagain, " EAGAIN, ", f.eio, " EIO, ", f.bad_places,
-            " EIO for good, ", f.vanished, " ENODEV, ", f.einval, " EINVAL), ", f.late, " late, ",
-            f.overtaken, " overtaken; ", t.experts_compared, " experts (", t.bytes_compared,
-            " bytes) compared, 0 wrong; ", t.errors, " errors told, ", t.dropped_early,
-            " batches dropped early; ", t.stats.hits, " hits, ", t.stats.joins, " joins, ",
-            t.stats.misses, " misses, ", t.stats.evictions, " evictions, ", t.stats.hint_reads,
-            " hint reads, ", t.stats.hint_hits, " hint hits, ", t.stats.hints_refused,
-            " hints refused");
+            " empty, ", f.eintr, " EINTR, ", f.eagain, " EAGAIN, ", f.eio, " EIO, ", f.flips,
+            " flips, ", f.bad_places, " EIO for good, ", f.vanished, " ENODEV, ", f.einval,
+            " EINVAL), ", f.late, " late, ", f.overtaken, " overtaken; ", t.experts_compared,
+            " experts (", t.bytes_compared, " bytes) compared, 0 wrong; ", t.errors,
+            " errors told (", t.changed, " of them changed bytes, after ", t.stats.checks_failed,
+            " wrong checksums), ", t.dropped_early, " batches dropped early; ", t.stats.hits,
+            " hits, ", t.stats.joins, " joins, ", t.stats.misses, " misses, ", t.stats.evictions,
+            " evictions, ", t.stats.hint_reads, " hint reads, ", t.stats.hint_hits, " hint hits, ",
+            t.stats.hints_refused, " hints refused");
 }
 
 TEST_CASE("a hundred thousand faults and no wrong byte") {
@@ -294,6 +329,8 @@ TEST_CASE("a hundred thousand faults and no wrong byte") {
     CHECK(totals.faults.bad_places > 100);
     CHECK(totals.faults.vanished > 100);
     CHECK(totals.errors > 100);
+    CHECK(totals.changed > 100);
+    CHECK(totals.stats.checks_failed > 2 * totals.changed);
     CHECK(totals.stats.hint_hits > 1'000);
     CHECK(totals.stats.joins > 100);
 }

@@ -3,8 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <list>
-#include <map>
+#include <utility>
 #include <vector>
 
 #include "core/base/random.h"
@@ -50,8 +51,8 @@ public:
         uint64_t ready_at = 0;  // in ticks
     };
 
-    NaiveTable(int32_t count, int32_t hinted_max)
-        : slots(static_cast<size_t>(count)), hinted_max_(hinted_max) {
+    NaiveTable(int32_t count, int32_t hinted_max, const ExpertPolicy& policy)
+        : slots(static_cast<size_t>(count)), hinted_max_(hinted_max), policy_(policy) {
         for (Slot& slot : slots) slot.since = ++time_;
     }
 
@@ -69,7 +70,7 @@ public:
             std::count_if(slots.begin(), slots.end(), [](const Slot& slot) { return slot.hinted; });
         if (priority == Priority::kHint && hinted >= hinted_max_) return -1;
         int32_t best = oldest([](const Slot& s) { return s.state == SlotState::kEmpty; });
-        if (best < 0) best = oldest([](const Slot& s) { return idle(s) && !s.hinted; });
+        if (best < 0) best = farthest();
         if (best < 0 && priority == Priority::kDemand) best = oldest(idle);
         if (best < 0) return -1;
         at(best) = {SlotState::kLoading, priority == Priority::kHint, 0, key, 0, 0};
@@ -84,9 +85,6 @@ public:
         if (--at(i).pins > 0) return;
         at(i).since = ++time_;
         if (at(i).state == SlotState::kFailed) at(i).state = SlotState::kEmpty;
-    }
-    void touch(int32_t i) {
-        if (idle(at(i)) && !at(i).hinted) at(i).since = ++time_;
     }
     void end(int32_t i, SlotState state) {
         Slot& slot = at(i);
@@ -131,7 +129,23 @@ private:
         return best;
     }
 
+    // Of the experts that may go the one whose next use is farthest, the first of them on a tie.
+    int32_t farthest() const {
+        int32_t best = -1;
+        for (size_t i = 0; i < slots.size(); ++i) {
+            if (!idle(slots[i]) || slots[i].hinted) continue;
+            const auto rank = [&](const Slot& s) {
+                return std::pair(-policy_.distance(s.key), s.key);
+            };
+            if (best < 0 || rank(slots[i]) < rank(slots[static_cast<size_t>(best)])) {
+                best = static_cast<int32_t>(i);
+            }
+        }
+        return best;
+    }
+
     int32_t hinted_max_;
+    const ExpertPolicy& policy_;
     uint64_t time_ = 0, ticks_ = 0;
 };
 
@@ -139,7 +153,9 @@ private:
 class Pair {
 public:
     Pair(uint64_t seed, int32_t slots, int32_t hinted_max)
-        : random_(seed), real_(slots, kLayers, kExperts, hinted_max), naive_(slots, hinted_max) {}
+        : random_(seed),
+          real_(slots, kLayers, kExperts, hinted_max),
+          naive_(slots, hinted_max, real_.policy()) {}
 
     void step() {
         const auto slot = static_cast<int32_t>(random_.below(naive_.slots.size()));
@@ -157,7 +173,7 @@ public:
                 if (state.pins == 0) return;
                 CHECK(real_.unpin({slot}) == (state.pins == 1));
                 return naive_.unpin(slot);
-            case 4: real_.touch({slot}); return naive_.touch(slot);
+            case 4: return learn();
             case 5:
                 if (state.state != SlotState::kLoading || state.pins > 0) return;
                 real_.call_off({slot});
@@ -197,6 +213,16 @@ private:
         if (naive_.find(key) >= 0) return;
         const std::optional<SlotId> slot = real_.take(key, priority);
         REQUIRE((slot ? slot->value : -1) == naive_.take(key, priority));
+    }
+
+    void learn() {
+        const LayerId layer{static_cast<int32_t>(random_.below(kLayers))};
+        std::array<uint8_t, kExperts> ranks{};
+        for (uint8_t& rank : ranks) rank = static_cast<uint8_t>(random_.below(5) * 60);
+        real_.policy().observe(layer, {ranks.data(), 1, kExperts}, 2);
+        if (random_.below(3) == 0) {
+            real_.policy().expect({layer, {static_cast<int32_t>(random_.below(kExperts))}});
+        }
     }
 
     void end(int32_t slot, bool calling_off) {

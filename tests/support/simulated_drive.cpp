@@ -25,6 +25,7 @@ void DriveFaultCounts::add(const DriveFaultCounts& other) {
     short_reads += other.short_reads;
     empty_reads += other.empty_reads;
     late += other.late;
+    flips += other.flips;
     einval += other.einval;
     bad_places += other.bad_places;
     vanished += other.vanished;
@@ -39,6 +40,8 @@ SimulatedDrive::SimulatedDrive(uint64_t seed, std::vector<uint64_t> file_bytes, 
       sizes_(std::move(file_bytes)),
       direct_(sizes_.size(), true),
       vanished_(sizes_.size(), false),
+      own_drive_(sizes_.size(), 0),
+      slowness_(1, 1),
       depth_(depth),
       faults_(faults),
       setbacks_max_(setbacks_max),
@@ -64,8 +67,25 @@ void SimulatedDrive::set_bad(int32_t file, uint64_t begin, uint64_t end) {
 
 void SimulatedDrive::set_vanished(int32_t file) { vanished_[static_cast<size_t>(file)] = true; }
 
+void SimulatedDrive::set_rotten(int32_t file, uint64_t byte, Rot where) {
+    rotten_.push_back({file, byte, where});
+}
+
+void SimulatedDrive::set_own_drive(int32_t file, int64_t times) {
+    own_drive_[static_cast<size_t>(file)] = static_cast<int32_t>(slowness_.size());
+    slowness_.push_back(times);
+}
+
+void SimulatedDrive::drop_cached(int32_t file, uint64_t offset, uint64_t bytes) {
+    std::erase_if(rotten_, [&](const Rotten& r) {
+        return r.where == Rot::kPageCache && r.file == file && r.byte >= offset &&
+               r.byte < offset + bytes;
+    });
+}
+
 void SimulatedDrive::heal() {
     bad_.clear();
+    rotten_.clear();
     std::fill(vanished_.begin(), vanished_.end(), false);
 }
 
@@ -98,6 +118,7 @@ void SimulatedDrive::submit(const ReadOp& op) {
         ++counts_.late;
         delay_ns *= 100;
     }
+    delay_ns *= slowness_[static_cast<size_t>(drive(op.file))];
     flights_.push_back({op, outcome(op), clock_.now_ns() + delay_ns, ++submitted_});
 }
 
@@ -171,10 +192,26 @@ void SimulatedDrive::land(const Flight& flight) {
     if (flight.result > 0) {
         truth(flight.op.file, flight.op.offset,
               {flight.op.into, static_cast<size_t>(flight.result)});
+        flip_bits(flight);
     }
     if (flight.number < last_landed_) ++counts_.overtaken;
     last_landed_ = std::max(last_landed_, flight.number);
     history_ = mix64(history_ + flight.op.tag + kGoldenGamma);
+}
+
+void SimulatedDrive::flip_bits(const Flight& flight) {
+    const auto bytes = static_cast<uint64_t>(flight.result);
+    for (const Rotten& r : rotten_) {
+        if (r.file != flight.op.file || r.byte < flight.op.offset) continue;
+        const uint64_t at = r.byte - flight.op.offset;
+        if (at >= bytes || (r.where == Rot::kPageCache && is_direct(r.file))) continue;
+        flight.op.into[at] ^= std::byte{1};
+        ++counts_.flips;
+    }
+    if (faults_.flip > 0 && chance(faults_.flip)) {
+        flight.op.into[random_.below(bytes)] ^= static_cast<std::byte>(1 << random_.below(8));
+        ++counts_.flips;
+    }
 }
 
 size_t SimulatedDrive::reap(std::span<ReadDone> done, Wait wait) {

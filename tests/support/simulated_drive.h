@@ -35,11 +35,13 @@ struct DriveFaults {
     double short_read = 0;       // some of its bytes, block or not
     double empty_read = 0;       // no byte though the file goes on; as EIO
     double late = 0;             // a hundred times the usual time
+    double flip = 0;             // one bit of what is read is wrong, this time
     bool refuse_direct = false;  // EINVAL until the page cache is used
 };
 
 struct DriveFaultCounts {
     uint64_t eintr = 0, eagain = 0, eio = 0, short_reads = 0, empty_reads = 0, late = 0;
+    uint64_t flips = 0;       // wrong bits, passing or lasting
     uint64_t einval = 0;      // O_DIRECT refused
     uint64_t bad_places = 0;  // EIO that stays
     uint64_t vanished = 0;    // ENODEV
@@ -47,7 +49,8 @@ struct DriveFaultCounts {
 
     // Those that the code above has to mend; lateness and order are not counted.
     [[nodiscard]] uint64_t total() const {
-        return eintr + eagain + eio + short_reads + empty_reads + einval + bad_places + vanished;
+        return eintr + eagain + eio + short_reads + empty_reads + flips + einval + bad_places +
+               vanished;
     }
     void add(const DriveFaultCounts& other);
 };
@@ -64,6 +67,11 @@ public:
     // Only while no other thread uses the drive.
     void set_bad(int32_t file, uint64_t begin, uint64_t end);
     void set_vanished(int32_t file);
+    // The lowest bit of this byte is wrong from now on, in what the page cache has only (until it drops it) or for good.
+    enum class Rot { kPageCache, kDrive };
+    void set_rotten(int32_t file, uint64_t byte, Rot where);
+    // This file lies on a drive of its own that takes `times` as long; drives are numbered in the order of these calls.
+    void set_own_drive(int32_t file, int64_t times);
     void set_size(int32_t file, uint64_t bytes) { sizes_[static_cast<size_t>(file)] = bytes; }
     void heal();
     [[nodiscard]] const DriveFaultCounts& counts() const { return counts_; }
@@ -78,6 +86,10 @@ public:
     void wake() override;
     [[nodiscard]] bool is_direct(int32_t file) const override;
     Status use_page_cache(int32_t file) override;
+    void drop_cached(int32_t file, uint64_t offset, uint64_t bytes) override;
+    [[nodiscard]] int32_t drive(int32_t file) const override {
+        return own_drive_[static_cast<size_t>(file)];
+    }
     [[nodiscard]] Result<uint64_t> file_bytes(int32_t file) const override {
         return sizes_[static_cast<size_t>(file)];
     }
@@ -93,6 +105,11 @@ private:
         int32_t file = 0;
         uint64_t begin = 0, end = 0;
     };
+    struct Rotten {
+        int32_t file = 0;
+        uint64_t byte = 0;
+        Rot where = Rot::kDrive;
+    };
     // How often one chunk in one place has met a passing error since it last got anywhere.
     struct Setbacks {
         int32_t file = -1;
@@ -106,6 +123,7 @@ private:
     [[nodiscard]] std::optional<int32_t> passing_fault(const ReadOp& op, int32_t available);
     [[nodiscard]] bool chance(double probability) { return random_.unit() < probability; }
     void land(const Flight& flight);
+    void flip_bits(const Flight& flight);
 
     SimulatedClock& clock_;
     Random random_;
@@ -113,6 +131,9 @@ private:
     std::vector<bool> direct_;    // [files]
     std::vector<bool> vanished_;  // [files]
     std::vector<BadPlace> bad_;
+    std::vector<Rotten> rotten_;
+    std::vector<int32_t> own_drive_;  // [files]
+    std::vector<int64_t> slowness_;   // [drives]
     const int32_t depth_;
     const DriveFaults faults_;
     const int32_t setbacks_max_;
