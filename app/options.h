@@ -119,6 +119,7 @@ struct PlanOptions {
     int64_t context = 32768, prompt = 2048;
     int32_t prefill_chunk = 512;
     std::optional<double> hit_rate;
+    Path trace;           // of the model, to tell the hit rate by; "": none
     std::string experts;  // "": as they are
     bool json = false;
 };

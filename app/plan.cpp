@@ -5,10 +5,12 @@
 #include <filesystem>
 
 #include "app/bench.h"
+#include "app/trace_file.h"
 #include "app/verbs.h"
 #include "core/base/machine.h"
 #include "core/base/strings.h"
 #include "core/model/token_cost.h"
+#include "offload/replay.h"
 
 namespace millrace {
 namespace {
@@ -67,9 +69,44 @@ ModelWork work_of(const PlanOptions& options, const Inspection& model, const Mem
             .chunk_tokens = options.prefill_chunk};
 }
 
+struct HitRate {
+    double value = 0;
+    std::string source;
+};
+
+// Given, or found on a trace with as large a share of the experts in memory, or usual for that share.
+HitRate expected_hits(const PlanOptions& options, const std::optional<RouterTrace>& trace,
+                      double resident_share) {
+    if (options.hit_rate) return {*options.hit_rate, "given"};
+    if (!trace) return {usual_hit_rate(resident_share), "what is usual for this share"};
+    const int32_t all = trace->shape().layers * trace->shape().experts;
+    const int32_t slots =
+        std::max(2, static_cast<int32_t>(std::lround(resident_share * static_cast<double>(all))));
+    const ReplayCounts counts = replay(*trace, ReplayPolicy::kMillrace, slots);
+    return {1 - static_cast<double>(counts.misses) / static_cast<double>(counts.asked),
+            cat("of ", counts.asked, " experts in the trace")};
+}
+
+// The trace that was named, if it is one of this model.
+Result<std::optional<RouterTrace>> trace_of(const PlanOptions& options, const ModelConfig& config) {
+    if (options.trace.empty()) return std::optional<RouterTrace>();
+    RouterTrace trace = TRY(read_trace(options.trace));
+    const TraceShape& shape = trace.shape();
+    if (shape.layers != config.layer_count() || shape.experts != config.experts ||
+        trace.steps().empty()) {
+        return Error{
+            ErrorCode::kInvalid,
+            cat(options.trace.string(), " has ", trace.steps().size(), " steps of ", shape.layers,
+                " layers with ", shape.experts, " experts; wanted is a trace of this model, ",
+                config.layer_count(), " layers with ", config.experts)};
+    }
+    return std::optional<RouterTrace>(std::move(trace));
+}
+
 // Everything that depends on memory, drive and bits; advice asks it again with other ones.
 Result<Plan> forecast(const PlanOptions& options, const Inspection& model,
-                      const PlanMachine& machine, std::string_view format) {
+                      const std::optional<RouterTrace>& trace, const PlanMachine& machine,
+                      std::string_view format) {
     Plan plan;
     plan.model = model;
     plan.machine = machine;
@@ -116,19 +153,19 @@ Result<Plan> forecast(const PlanOptions& options, const Inspection& model,
         expert_bytes * static_cast<uint64_t>(layers) * static_cast<uint64_t>(config.experts);
     plan.work = work_of(options, model, plan.memory, expert_bytes);
     const double share = plan.work.resident_share();
-    plan.hit_source = options.hit_rate ? "given" : "what is usual for this share";
-    plan.decode = forecast_decode(machine.speeds(), plan.work,
-                                  options.hit_rate.value_or(usual_hit_rate(share)));
+    HitRate hits = expected_hits(options, trace, share);
+    plan.hit_source = std::move(hits.source);
+    plan.decode = forecast_decode(machine.speeds(), plan.work, hits.value);
     plan.prefill = forecast_prefill(machine.speeds(), plan.work);
     return plan;
 }
 
-void add_advice(const PlanOptions& options, Plan& plan) {
+void add_advice(const PlanOptions& options, const std::optional<RouterTrace>& trace, Plan& plan) {
     PlanOptions free = options;
     free.hit_rate.reset();  // a given rate holds for the given memory only
     const auto consider = [&](std::string change, const PlanMachine& machine,
                               std::string_view format) {
-        const Result<Plan> other = forecast(free, plan.model, machine, format);
+        const Result<Plan> other = forecast(free, plan.model, trace, machine, format);
         if (!other) return;
         plan.advice.push_back({std::move(change), other->decode.tokens_per_second(),
                                other->prefill.tokens_per_second()});
@@ -237,8 +274,9 @@ Result<Plan> make_plan(const PlanOptions& options, Inspection model, PlanMachine
             ErrorCode::kUnsupported,
             cat(model.release, " stores its experts in FP8; --experts is for those in FP4")};
     }
-    Plan plan = TRY(forecast(options, model, machine, options.experts));
-    add_advice(options, plan);
+    const std::optional<RouterTrace> trace = TRY(trace_of(options, model.config));
+    Plan plan = TRY(forecast(options, model, trace, machine, options.experts));
+    add_advice(options, trace, plan);
     return plan;
 }
 

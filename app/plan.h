@@ -58,7 +58,8 @@ struct Plan {
 // What was given, the rest measured here in about two seconds; the drive by the files of `model_directory`, if it has any.
 [[nodiscard]] Result<PlanMachine> plan_machine(const PlanOptions& options,
                                                const Path& model_directory);
-// kCapacity when not even one layer's experts fit beside the rest: the sentence says how much memory would do.
+// Reads options.trace. kCapacity when not even one layer's experts fit beside the rest: the sentence says how much memory
+// would do.
 [[nodiscard]] Result<Plan> make_plan(const PlanOptions& options, Inspection model,
                                      PlanMachine machine);
 

@@ -55,10 +55,16 @@ void add_plan_flags(CLI::App& verb, PlanOptions& options) {
         ->type_name("TOKENS")
         ->check(CLI::Range(1, 65536))
         ->group(use);
-    verb.add_option("--hits", options.hit_rate,
-                    "Share of experts found in memory, 0 to 1. Default: what is usual.")
+    verb.add_option(
+            "--hits", options.hit_rate,
+            "Share of experts found in memory, 0 to 1. Default: by --trace, or what is usual.")
         ->type_name("SHARE")
         ->check(CLI::Range(0.0, 1.0))
+        ->group(use);
+    verb.add_option("--trace", options.trace,
+                    "A trace of the model (millrace trace): the share is what our cache would have "
+                    "found on it.")
+        ->type_name("FILE")
         ->group(use);
     verb.add_option("--experts", options.experts,
                     "Format of the experts: f4, q3s, q2s or q2v. Default: as they are.")

@@ -1,6 +1,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "app/trace_file.h"
 #include "app/verbs.h"
 #include "core/base/json.h"
 #include "core/base/strings.h"
@@ -8,8 +9,6 @@
 
 namespace millrace {
 namespace {
-
-constexpr uint64_t kTraceBytesMax = uint64_t{2} << 30;
 
 // "300" or "12%" of `experts`.
 Result<int32_t> parse_slots(const std::string& text, int32_t experts) {
@@ -37,13 +36,11 @@ Result<RouterTrace> read_traces(const ReplayOptions& options) {
     }
     std::optional<RouterTrace> all;
     for (const Path& path : options.traces) {
-        const std::string bytes = TRY(read_text_file(path, kTraceBytesMax));
-        Result<RouterTrace> trace = RouterTrace::parse(std::as_bytes(std::span(bytes)));
-        if (!trace.ok()) return trace.error().in(path.string());
+        RouterTrace trace = TRY(read_trace(path));
         if (!all) {
-            all = *std::move(trace);
-        } else if (all->shape() == trace->shape()) {
-            all->append(*trace);
+            all = std::move(trace);
+        } else if (all->shape() == trace.shape()) {
+            all->append(trace);
         } else {
             return Error{ErrorCode::kInvalid,
                          cat(path.string(), " is of another model than ",

@@ -7,6 +7,7 @@
 #include "app/size.h"
 #include "core/base/json.h"
 #include "core/base/strings.h"
+#include "offload/replay.h"
 #include "tests/support/temp_directory.h"
 #include "tests/support/tiny_model.h"
 
@@ -128,6 +129,30 @@ TEST_CASE("a directory with a config alone, a whole checkpoint, and neither") {
     CHECK_FALSE(plan_model("../demo").ok());
     REQUIRE(write_file(place.path() / "config.json", std::string_view("{")).ok());
     CHECK_FALSE(plan_model(place.path()).ok());
+}
+
+TEST_CASE("a trace of the model tells the hit rate; one of another model is refused") {
+    const test::TempDirectory place;
+    PlanOptions options;
+    options.trace = place.path() / "trace";
+    const auto write = [&](const SyntheticTrace& shape) {
+        const std::vector<std::byte> bytes = make_trace(shape).file();
+        REQUIRE(write_file(options.trace, bytes).ok());
+    };
+    write({.layers = 43, .experts = 256, .tokens = 60});
+    const Plan plan = plan_of(options, "flash", 64);
+    const ReplayCounts counts =
+        replay(make_trace({.layers = 43, .experts = 256, .tokens = 60}), ReplayPolicy::kMillrace,
+               static_cast<int32_t>(plan.work.resident_share() * 43 * 256 + 0.5));
+    CHECK(plan.decode.hit_rate == doctest::Approx(1 - static_cast<double>(counts.misses) /
+                                                          static_cast<double>(counts.asked)));
+    CHECK(contains(plan.hit_source, "in the trace"));
+    CHECK_FALSE(make_plan(options, model_of("pro"), workstation(128)).ok());
+    REQUIRE(write_file(options.trace, std::string_view("no trace")).ok());
+    CHECK_FALSE(make_plan(options, model_of("flash"), workstation(64)).ok());
+    options.hit_rate = 0.5;
+    write({.layers = 43, .experts = 256, .tokens = 2});
+    CHECK(plan_of(options, "flash", 64).decode.hit_rate == 0.5);
 }
 
 TEST_CASE("rates: a number and a unit of powers of 1000") {
