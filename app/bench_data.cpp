@@ -29,15 +29,10 @@ struct MatrixBytes {
 };
 
 MatrixBytes bytes_of(WeightFormat format, int64_t rows, int64_t cols) {
-    const auto count = static_cast<uint64_t>(rows * cols);
-    switch (format) {
-        case WeightFormat::kBf16: return {2 * count, 0};
-        case WeightFormat::kF32: return {4 * count, 0};
-        case WeightFormat::kFp8:
-            return {count, static_cast<uint64_t>((rows + 127) / 128 * ((cols + 127) / 128))};
-        case WeightFormat::kFp4: return {count / 2, count / 32};
-    }
-    return {};
+    const LinearWeight matrix = {
+        .format = format, .scale_format = ScaleFormat::kE8m0, .rows = rows, .cols = cols};
+    return {static_cast<uint64_t>(weight_codes_bytes(matrix)),
+            static_cast<uint64_t>(weight_scales_bytes(matrix))};
 }
 
 BenchPattern pattern_of(WeightFormat format) {
@@ -45,7 +40,10 @@ BenchPattern pattern_of(WeightFormat format) {
         case WeightFormat::kBf16: return BenchPattern::kBf16;
         case WeightFormat::kF32: return BenchPattern::kF32;
         case WeightFormat::kFp8: return BenchPattern::kFp8Codes;
-        case WeightFormat::kFp4: return BenchPattern::kBytes;
+        case WeightFormat::kFp4:
+        case WeightFormat::kQ3s:
+        case WeightFormat::kQ2s:
+        case WeightFormat::kQ2v: return BenchPattern::kBytes;
     }
     return BenchPattern::kBytes;
 }

@@ -117,10 +117,16 @@ constexpr std::array<ManualText, 15> kManual = {{
      "piece of a file, with a checksum, read with one request instead of two or more. DST can "
      "then be named wherever a model is. Tensors that are no routed experts stay as they are.\n"
      "\n"
+     "Experts of fewer bits are read faster and say something else than the original; eval "
+     "--against shows how much. Their errors are weighed by calibration.millrace beside SRC, if "
+     "calibrate has made it. With --experts auto layers and experts that matter more get more "
+     "bits.\n"
+     "\n"
      "A pack that was ended, by Ctrl-C, a full disk or a loss of power, goes on where it was when "
      "the same command is given again. Until it has ended DST is not opened as a model.",
      "millrace pack /models/DeepSeek-V4-Flash /fast/flash\n"
-     "millrace pack /models/DeepSeek-V4-Flash /fast/flash --also /fast2/flash"},
+     "millrace pack /models/DeepSeek-V4-Flash /fast/flash --also /fast2/flash\n"
+     "millrace pack /models/DeepSeek-V4-Flash /fast/flash-90 --experts auto --size 90G"},
     {"verify", "checks every byte of a store", "[FLAGS] DIR",
      "Reads the whole store once, at the speed of its drives, and compares every record and every "
      "other file with the checksums made when it was packed. Each broken record is named by layer "

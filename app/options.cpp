@@ -13,6 +13,7 @@
 #include "app/manual.h"
 #include "app/plan_options.h"
 #include "app/size.h"
+#include "app/store_options.h"
 #include "app/trace_options.h"
 #include "core/base/machine.h"
 #include "core/base/strings.h"
@@ -310,8 +311,8 @@ struct CommandLine {
         add_eval();
         add_calibrate();
         add_plan_flags(*of("plan"), plan);
-        add_pack();
-        add_verify();
+        add_pack_flags(*of("pack"), pack);
+        add_verify_flags(*of("verify"), verify);
         add_cache_flags(*of("cache"), cache, archive);
         add_trace_flags(*of("trace"), trace);
         add_model(*of("trace"), trace.model, raw);
@@ -387,35 +388,6 @@ struct CommandLine {
         add_effort_table(verb, calibrate.model.effort_table);
     }
 
-    void add_pack() {
-        CLI::App& verb = *of("pack");
-        verb.add_option("source", pack_source)->required()->type_name("SRC");
-        verb.add_option("destination", pack_destination)->required()->type_name("DST");
-        verb.add_option("--experts", pack.experts,
-                        "How the experts are stored: released (as SRC has them) or f4 (the "
-                        "same, if SRC has FP4). Default: released.")
-            ->type_name("FORMAT")
-            ->group(group(kFilesGroup));
-        verb.add_option("--also", pack_also,
-                        "Another directory, on another drive: the experts are spread over DST "
-                        "and these, to be read from all drives at once. May be given several "
-                        "times.")
-            ->type_name("DIR")
-            ->expected(1)
-            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-            ->group(group(kFilesGroup));
-    }
-
-    void add_verify() {
-        CLI::App& verb = *of("verify");
-        verb.add_option("directory", verify_directory)->required()->type_name("DIR");
-        verb.add_option("--repair", verify_repair,
-                        "Makes what is broken again from SRC, the checkpoint or store that DIR "
-                        "was made from, and nothing else.")
-            ->type_name("SRC")
-            ->group(group(kFilesGroup));
-    }
-
     CLI::App* of(std::string_view verb) { return app.get_subcommand(std::string(verb)); }
 
     CLI::App app{"", "millrace"};
@@ -434,8 +406,7 @@ struct CommandLine {
     std::string calibrate_out, eval_against;
     PlanOptions plan;
     PackVerbOptions pack;
-    std::string pack_source, pack_destination, verify_directory, verify_repair;
-    std::vector<std::string> pack_also;
+    VerifyVerbOptions verify;
     CacheOptions cache;
     ArchiveFlags archive;
     TraceOptions trace;
@@ -455,17 +426,8 @@ std::optional<Verb> verb_without_model(CommandLine& line, const CLI::App& verb,
         line.prompt.directory = directory;
         return line.prompt;
     }
-    if (name == "pack") {
-        line.pack.source = line.pack_source;
-        line.pack.destination = line.pack_destination;
-        line.pack.also.assign(line.pack_also.begin(), line.pack_also.end());
-        return line.pack;
-    }
-    if (name == "verify") {
-        VerifyVerbOptions verify{line.verify_directory, std::nullopt};
-        if (verb.count("--repair") > 0) verify.repair = line.verify_repair;
-        return verify;
-    }
+    if (name == "pack") return line.pack;
+    if (name == "verify") return line.verify;
     if (name == "cache") {
         line.cache.archive = archive;
         return line.cache;

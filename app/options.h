@@ -127,6 +127,7 @@ struct PackVerbOptions {
     Path source, destination;
     std::vector<Path> also;
     std::string experts = "released";
+    std::optional<uint64_t> size_bytes;
 };
 struct VerifyVerbOptions {
     Path directory;

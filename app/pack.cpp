@@ -57,6 +57,7 @@ Status run_pack(const PackVerbOptions& options, Terminal& terminal) {
     PackOptions order;
     order.source = options.source;
     order.experts = options.experts;
+    order.size_bytes = options.size_bytes;
     order.id = mix64(fresh_seed());
     order.destination = TRY(whole_path(options.destination));
     order.drives.push_back(drive_of(order.destination));

@@ -82,7 +82,7 @@ public:
     // Whether these ops are faster when a weight of this kind lies in strips (WeightLayout::kStrips), and the bytes to be
     // moved in place, which changes no result: codes and scales must be writable, `weight` says kRows before and is set
     // to kStrips. Whole strips of 16 rows are turned, 4 bytes of each row side by side; what is left over stays rows. Only
-    // FP4's scales, which lie row by row too, are turned; other scales may be given as null.
+    // scales that lie row by row too are turned, those of FP4 and of low-bit formats; others may be given as null.
     [[nodiscard]] virtual bool arranges(const LinearWeight&) const { return false; }
     virtual void arrange(LinearWeight&, std::byte* /*codes*/, std::byte* /*scales*/) {}
 

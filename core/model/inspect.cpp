@@ -13,6 +13,7 @@
 #include "core/model/expert_locator.h"
 #include "core/model/shard_table.h"
 #include "core/model/store.h"
+#include "quant/format.h"
 
 namespace millrace {
 namespace {
@@ -41,6 +42,9 @@ std::string format_words(const LinearWeight& expert) {
         case WeightFormat::kF32: return "F32";
         case WeightFormat::kFp8: return cat("FP8 ", scales);
         case WeightFormat::kFp4: return cat("FP4 ", scales);
+        case WeightFormat::kQ3s:
+        case WeightFormat::kQ2s:
+        case WeightFormat::kQ2v: return std::string(format_name(expert.format));
     }
     return "?";
 }

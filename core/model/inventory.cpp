@@ -173,6 +173,9 @@ StoredForms matrix_form(const ExpectedTensor& tensor, WeightFormat format, DType
         case WeightFormat::kFp4:
             return {{tensor.name, DType::kI8, {rows, cols / 2}},
                     StoredForm{scale_name(tensor.name), scales, {rows, cols / kFp4Block}}};
+        case WeightFormat::kQ3s:
+        case WeightFormat::kQ2s:
+        case WeightFormat::kQ2v: break;  // in stores only
     }
     return {};
 }

@@ -21,6 +21,9 @@ constexpr std::array kFormats = {
     NamedFormat{"f8-f32", {WeightFormat::kFp8, ScaleFormat::kF32}},
     NamedFormat{"bf16", {WeightFormat::kBf16, ScaleFormat::kNone}},
     NamedFormat{"f32", {WeightFormat::kF32, ScaleFormat::kNone}},
+    NamedFormat{"q3s", {WeightFormat::kQ3s, ScaleFormat::kE8m0}},
+    NamedFormat{"q2s", {WeightFormat::kQ2s, ScaleFormat::kE8m0}},
+    NamedFormat{"q2v", {WeightFormat::kQ2v, ScaleFormat::kE8m0}},
 };
 
 constexpr uint64_t kPartAlignment = 64;
@@ -34,22 +37,6 @@ uint64_t get(std::span<const std::byte> at, size_t bytes) {
     uint64_t value = 0;
     for (size_t i = 0; i < bytes; ++i) value |= std::to_integer<uint64_t>(at[i]) << (8 * i);
     return value;
-}
-
-int64_t codes_bytes(const LinearWeight& weight) { return weight.rows * weight_row_bytes(weight); }
-
-int64_t scales_bytes(const LinearWeight& weight) {
-    constexpr int64_t kFp8Block = 128;
-    constexpr int64_t kFp4Block = 32;
-    const auto blocks = [](int64_t n) { return (n + kFp8Block - 1) / kFp8Block; };
-    const int64_t each = weight.scale_format == ScaleFormat::kF32 ? 4 : 1;
-    switch (weight.format) {
-        case WeightFormat::kBf16:
-        case WeightFormat::kF32: return 0;
-        case WeightFormat::kFp8: return each * blocks(weight.rows) * blocks(weight.cols);
-        case WeightFormat::kFp4: return each * weight.rows * (weight.cols / kFp4Block);
-    }
-    return 0;
 }
 
 LinearWeight matrix(ExpertFormat format, int64_t rows, int64_t cols) {
@@ -114,12 +101,12 @@ RecordLayout record_layout(ExpertFormat format, ExpertShape shape) {
         out = {layout.bytes, static_cast<uint64_t>(bytes)};
         layout.bytes = round_up(layout.bytes + out.bytes, kPartAlignment);
     };
-    place(layout.w1_scales, scales_bytes(weights.w1));
-    place(layout.w3_scales, scales_bytes(weights.w3));
-    place(layout.w1_codes, codes_bytes(weights.w1));
-    place(layout.w3_codes, codes_bytes(weights.w3));
-    place(layout.w2_scales, scales_bytes(weights.w2));
-    place(layout.w2_codes, codes_bytes(weights.w2));
+    place(layout.w1_scales, weight_scales_bytes(weights.w1));
+    place(layout.w3_scales, weight_scales_bytes(weights.w3));
+    place(layout.w1_codes, weight_codes_bytes(weights.w1));
+    place(layout.w3_codes, weight_codes_bytes(weights.w3));
+    place(layout.w2_scales, weight_scales_bytes(weights.w2));
+    place(layout.w2_codes, weight_codes_bytes(weights.w2));
     layout.stride = round_up(layout.bytes, kStoreBlockBytes);
     return layout;
 }

@@ -245,6 +245,7 @@ Result<StorePlan> parse_plan(const Json& json) {
     const Json* source = TRY(object_in(json, "source"));
     plan.source_variant = TRY(text(*source, "variant"));
     plan.source_fingerprint = TRY(hex_value(source->find("fingerprint"), "fingerprint"));
+    plan.options = TRY(text(*source, "options"));
     const Json* experts = TRY(object_in(json, "experts"));
     plan.layers = static_cast<int32_t>(TRY(number(*experts, "layers", {1, kStoreLayersMax})));
     plan.experts = static_cast<int32_t>(TRY(number(*experts, "count", {1, kStoreExpertsMax})));
@@ -284,6 +285,7 @@ Json::Object plan_members(const StorePlan& plan) {
     Json source, experts, records, dense;
     source.set("variant", plan.source_variant);
     source.set("fingerprint", hex16(plan.source_fingerprint));
+    source.set("options", plan.options);
     experts.set("layers", plan.layers);
     experts.set("count", plan.experts);
     experts.set("hidden", plan.shape.hidden);

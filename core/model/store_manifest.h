@@ -4,7 +4,7 @@
 //
 //     {
 //       "format": "millrace store", "version": 1, "id": "…16 hex…",
-//       "source": {"variant": "DeepSeek-V4-Flash", "fingerprint": "…"},      what it was made from
+//       "source": {"variant": "DeepSeek-V4-Flash", "fingerprint": "…", "options": "--experts f4"},   what it was made from
 //       "experts": {"layers": 44, "count": 256, "hidden": 4096, "inner": 2048},
 //       "parts": [".", "/drive2/flash"],                                      the first is the store's own directory
 //       "records": {"f4": {"bytes": 13369344, "stride": 13369344}},          one for every format that occurs
@@ -31,6 +31,7 @@ struct StorePlan {
     uint64_t id = 0;  // drawn when the store is begun: its files belong together
     std::string source_variant;
     uint64_t source_fingerprint = 0;
+    std::string options;  // what was wished for, in one line
     ExpertShape shape;
     int32_t layers = 0, experts = 0;
     std::vector<std::string> parts = {"."};  // "." first, then absolute paths
@@ -72,7 +73,7 @@ inline constexpr int64_t kStoreRecordsMax = int64_t{1} << 20;
 inline constexpr int32_t kStorePartsMax = 64;
 inline constexpr uint64_t kDenseChunkBytes = uint64_t{16} << 20;
 inline constexpr uint64_t kDenseBytesMax = uint64_t{1} << 42;
-inline constexpr uint64_t kCopiedBytesMax = uint64_t{64} << 20;
+inline constexpr uint64_t kCopiedBytesMax = uint64_t{1} << 30;
 inline constexpr uint64_t kManifestBytesMax = uint64_t{64} << 20;
 
 [[nodiscard]] Result<StoreManifest> parse_manifest(std::string_view text);

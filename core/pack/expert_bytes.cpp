@@ -7,6 +7,7 @@
 #include "core/base/check.h"
 #include "core/base/strings.h"
 #include "core/model/checksum.h"
+#include "quant/encode.h"
 
 namespace millrace {
 namespace {
@@ -86,6 +87,27 @@ void place_expert(const ExpertWeights& weights, const RecordLayout& layout,
         end = part.offset + part.bytes;
     }
     std::memset(out.data() + end, 0, layout.stride - end);
+}
+
+bool can_encode(ExpertFormat from, ExpertFormat to) {
+    LinearWeight made;
+    made.format = to.weights;
+    return from == ExpertFormat{WeightFormat::kFp4, ScaleFormat::kE8m0} && made.low_bit();
+}
+
+void encode_expert(const ExpertWeights& weights, const InputImportance& importance,
+                   WeightFormat format, const RecordLayout& layout, std::span<std::byte> out) {
+    ENSURE(out.size() >= layout.stride);
+    std::memset(out.data(), 0, layout.stride);
+    const auto encode = [&](const LinearWeight& matrix, const std::vector<float>& weighed,
+                            const RecordPart& codes, const RecordPart& scales) {
+        encode_rows(matrix, weighed,
+                    {format, out.data() + codes.offset, out.data() + scales.offset}, 0,
+                    matrix.rows);
+    };
+    encode(weights.w1, importance.input, layout.w1_codes, layout.w1_scales);
+    encode(weights.w3, importance.input, layout.w3_codes, layout.w3_scales);
+    encode(weights.w2, importance.inner, layout.w2_codes, layout.w2_scales);
 }
 
 }  // namespace millrace

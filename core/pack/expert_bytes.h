@@ -8,6 +8,7 @@
 #include "core/model/expert_source.h"
 #include "core/model/store_layout.h"
 #include "core/pack/block_reader.h"
+#include "core/pack/expert_importance.h"
 
 namespace millrace {
 
@@ -26,5 +27,11 @@ namespace millrace {
 // Puts matrices that have the record's format already where it wants them; fills gaps with zeros. `out` is the record.
 void place_expert(const ExpertWeights& weights, const RecordLayout& layout,
                   std::span<std::byte> out);
+
+// Whether `encode_expert` makes the one of the other.
+[[nodiscard]] bool can_encode(ExpertFormat from, ExpertFormat to);
+// The same with another format than they have: encodes kFp4 matrices into one of the low-bit formats.
+void encode_expert(const ExpertWeights& weights, const InputImportance& importance,
+                   WeightFormat format, const RecordLayout& layout, std::span<std::byte> out);
 
 }  // namespace millrace

@@ -13,6 +13,7 @@
 #include "core/base/memory.h"
 #include "core/base/strings.h"
 #include "core/model/checksum.h"
+#include "core/pack/format_choice.h"
 #include "core/pack/lanes.h"
 #include "core/pack/manifest_file.h"
 #include "core/pack/pack_journal.h"
@@ -24,43 +25,41 @@ namespace {
 
 constexpr int kLanesMax = 64;
 
-Result<std::vector<ExpertFormat>> choose_formats(const PackSource& source,
-                                                 const PackOptions& options) {
-    std::vector<ExpertFormat> formats = TRY(source.formats());
-    if (options.experts == "released") return formats;
-    const std::optional<ExpertFormat> wanted = expert_format_of(options.experts);
-    if (!wanted) {
-        return Error{ErrorCode::kInvalid, cat("there is no format ", quote_text(options.experts),
-                                              " for experts; known "
-                                              "are released, ",
-                                              expert_format_names())};
+// What must be the same when a pack goes on. A calibration changes what encoding gives.
+std::string options_line(const PackOptions& options, PackSource& source) {
+    std::string line = cat("--experts ", options.experts);
+    if (options.size_bytes) line += cat(" --size ", *options.size_bytes);
+    const bool as_is = options.experts == "released" || options.experts == "f4";
+    if (!as_is && source.importance().calibrated()) {
+        line += cat(", calibrated by ", hex16(source.importance().checksum()));
     }
-    const auto other =
-        std::ranges::find_if(formats, [&](ExpertFormat format) { return format != *wanted; });
-    if (other == formats.end()) return formats;
-    return Error{ErrorCode::kUnsupported,
-                 cat("the experts of ", source.directory().string(), " are ",
-                     expert_format_name(*other), ", which cannot become ", options.experts,
-                     " without loss; --experts released keeps them as they are")};
+    return line;
 }
 
-StorePlan make_plan(PackSource& source, const PackOptions& options,
-                    std::vector<ExpertFormat> formats, uint64_t fingerprint) {
+std::vector<std::string> part_names(const PackOptions& options) {
+    std::vector<std::string> names = {"."};
+    for (const Path& path : options.also) names.push_back(path.string());
+    return names;
+}
+
+Result<StorePlan> make_plan(PackSource& source, const PackOptions& options, uint64_t fingerprint) {
     const CheckpointParts& parts = source.parts();
     StorePlan plan;
     plan.id = options.id;
     plan.source_variant = source.variant();
     plan.source_fingerprint = fingerprint;
+    plan.options = options_line(options, source);
     plan.shape = {parts.config.hidden, parts.config.expert_inner};
     plan.layers = parts.routed_layers();
     plan.experts = parts.config.experts;
-    for (const Path& path : options.also) plan.parts.push_back(path.string());
-    plan.formats = std::move(formats);
-    plan.dense_bytes = source.plan_dense(plan.id);
+    plan.parts = part_names(options);
+    plan.formats = TRY(
+        choose_formats(source, {.experts = options.experts,
+                                .size_bytes = options.size_bytes,
+                                .parts = plan.parts.size(),
+                                .lanes = options.lanes > 0 ? options.lanes : usable_threads()}));
     return plan;
 }
-
-std::string options_line(const PackOptions& options) { return cat("--experts ", options.experts); }
 
 std::vector<Path> directories_of(const PackOptions& options) {
     std::vector<Path> directories = {options.destination};
@@ -101,25 +100,20 @@ Status check_empty(Disk& disk, const std::vector<Path>& directories) {
     return {};
 }
 
-Error differs(const PackOptions& options, std::string_view what) {
-    return {ErrorCode::kInvalid,
-            cat(options.destination.string(), " is a store that was begun with ", what,
-                "; give the command that began it, or remove the directory to begin anew")};
-}
-
-Status check_same_order(const PackOptions& options, const PackOrder& found, const StorePlan& plan,
-                        uint64_t fingerprint) {
-    if (found.options != options_line(options)) {
-        return differs(options, cat(quote_text(found.options), ", not ", options_line(options)));
+// What was begun or made with other words is another store.
+Status check_same(const PackOptions& options, const StorePlan& found, std::string_view line,
+                  uint64_t fingerprint) {
+    const auto differs = [&](const std::string& what) {
+        return Error{ErrorCode::kInvalid,
+                     cat(options.destination.string(), " holds a store that was begun with ", what,
+                         "; give the command that began it, name an empty directory, or remove "
+                         "this one")};
+    };
+    if (found.source_fingerprint != fingerprint) {
+        return differs(cat("another source, ", quote_text(found.source_variant)));
     }
-    if (found.plan.source_fingerprint != fingerprint) {
-        return differs(options, cat("another source, ", quote_text(found.plan.source_variant)));
-    }
-    if (found.plan.parts != plan.parts) return differs(options, "other directories (--also)");
-    if (found.plan.formats != plan.formats || found.plan.shape != plan.shape ||
-        found.plan.dense_bytes != plan.dense_bytes) {
-        return differs(options, "other formats");
-    }
+    if (found.options != line) return differs(cat(quote_text(found.options), ", not ", line));
+    if (found.parts != part_names(options)) return differs("other directories (--also)");
     return {};
 }
 
@@ -199,7 +193,7 @@ Result<std::vector<Packing::Need>> Packing::needs() const {
         bytes[static_cast<size_t>(file.part)] += kStoreBlockBytes;
     }
     for (const std::string& name : TRY(source_.files_to_copy())) {
-        bytes[0] += round_up(TRY(source_.read_file(name)).size(), kStoreBlockBytes);
+        bytes[0] += round_up(TRY(source_.file_bytes(name)), kStoreBlockBytes);
     }
     bytes[0] += 128 * pieces_.pieces.size();
     std::map<uint64_t, Need> by_drive;
@@ -334,49 +328,33 @@ Status Packing::finish() {
     return PackJournal::remove(disk_, options_.destination);
 }
 
-// The same store, whole already?
-Result<bool> is_whole(Disk& disk, const PackOptions& options, PackSource& source,
-                      const std::vector<ExpertFormat>& formats, uint64_t fingerprint) {
-    const std::optional<StoreManifest> manifest = TRY(find_manifest(disk, options.destination));
-    if (!manifest) return false;
-    PackOptions as_found = options;
-    as_found.id = manifest->plan.id;
-    if (manifest->plan.source_fingerprint != fingerprint || manifest->plan.formats != formats ||
-        manifest->plan.parts != make_plan(source, as_found, formats, fingerprint).parts) {
-        return Error{ErrorCode::kInvalid,
-                     cat(options.destination.string(),
-                         " holds another store already; name an empty directory, or remove it")};
-    }
-    TRY(PackJournal::remove(disk, options.destination));
-    return true;
-}
-
 }  // namespace
 
 Result<PackResult> pack(Disk& source_disk, Disk& disk, const PackOptions& options,
                         StoreWatcher& watcher) {
     TRY(check_options(options));
     PackSource source = TRY(PackSource::open(source_disk, options.source));
-    const std::vector<ExpertFormat> formats = TRY(choose_formats(source, options));
     const uint64_t fingerprint = TRY(source.fingerprint());
+    const std::string line = options_line(options, source);
     PackResult result;
     result.left_out = source.parts().unknown;
-    if (TRY(is_whole(disk, options, source, formats, fingerprint))) {
+    if (const std::optional<StoreManifest> whole = TRY(find_manifest(disk, options.destination))) {
+        TRY(check_same(options, whole->plan, line, fingerprint));
+        TRY(PackJournal::remove(disk, options.destination));
         result.was_whole = true;
         return result;
     }
-    std::optional<PackJournal::Found> found = TRY(PackJournal::open(disk, options.destination));
-    PackOptions chosen = options;
-    if (found) chosen.id = found->order.plan.id;
-    StorePlan plan = make_plan(source, chosen, formats, fingerprint);
     const std::vector<Path> directories = directories_of(options);
+    std::optional<PackJournal::Found> found = TRY(PackJournal::open(disk, options.destination));
     if (found) {
-        TRY(check_same_order(options, found->order, plan, fingerprint));
+        TRY(check_same(options, found->plan, line, fingerprint));
     } else {
         TRY(check_empty(disk, directories));
     }
-    const PackOrder order{plan, options_line(options)};
-    Packing packing(disk, source, chosen, watcher, std::move(plan));
+    StorePlan plan = found ? found->plan : TRY(make_plan(source, options, fingerprint));
+    plan.dense_bytes = source.plan_dense(plan.id);
+    const StorePlan promised = plan;
+    Packing packing(disk, source, options, watcher, std::move(plan));
     if (found) packing.adopt(found->finished);
     TRY(packing.check_space());
     for (const Path& directory : directories) {
@@ -384,8 +362,9 @@ Result<PackResult> pack(Disk& source_disk, Disk& disk, const PackOptions& option
         TRY(disk.sync_directory(directory.parent_path()));
     }
     PackJournal journal =
-        found ? std::move(found->journal)
-              : TRY(PackJournal::create(disk, options.destination, order, packing.piece_count()));
+        found
+            ? std::move(found->journal)
+            : TRY(PackJournal::create(disk, options.destination, promised, packing.piece_count()));
     TRY(packing.write_pieces(journal));
     TRY(packing.finish());
     result.bytes = packing.bytes();

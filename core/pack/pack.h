@@ -18,7 +18,8 @@ struct PackOptions {
     Path source, destination;  // the destination by its absolute path
     // Further directories: the experts are spread over the destination and these. Absolute paths too.
     std::vector<Path> also;
-    std::string experts = "released";  // or the name of an expert format
+    std::string experts = "released";    // or the name of an expert format, or "auto"
+    std::optional<uint64_t> size_bytes;  // of the whole store, with "auto"
     uint64_t id = 0;  // of the store, if it is begun now: any number, another one each time
     int lanes = 0;    // threads; 0: as suits the machine
     uint64_t memory_bytes = uint64_t{1} << 30;  // for all lanes

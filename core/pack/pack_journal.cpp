@@ -37,29 +37,15 @@ std::optional<FinishedPiece> decode(std::span<const std::byte> bytes, uint64_t s
     return FinishedPiece{get(bytes), get(bytes.subspan(8))};
 }
 
-Result<PackOrder> parse_order(std::string_view line) {
-    const Json json = TRY(Json::parse_unique(line));
-    PackOrder order;
-    order.plan = TRY(parse_plan(json));
-    const Json* options = json.find("options");
-    if (!options || !options->as_string()) {
-        return Error{ErrorCode::kCorrupt, "it says nothing about the options"};
-    }
-    order.options = *options->as_string();
-    return order;
-}
-
 }  // namespace
 
-Result<PackJournal> PackJournal::create(Disk& disk, const Path& directory, const PackOrder& order,
+Result<PackJournal> PackJournal::create(Disk& disk, const Path& directory, const StorePlan& plan,
                                         size_t pieces) {
-    Json::Object members = plan_members(order.plan);
-    members.emplace_back("options", Json(order.options));
-    const std::string line = Json(std::move(members)).dump() + "\n";
+    const std::string line = Json(plan_members(plan)).dump() + "\n";
     const Path path = directory / kPackProgressName;
     TRY(replace_file(disk, path, line + std::string(pieces * kEntryBytes, '\0')));
     return PackJournal(TRY(disk.open(path, OpenFor::kWriting, Through::kPageCache)), line.size(),
-                       order.plan.id);
+                       plan.id);
 }
 
 Result<std::optional<PackJournal::Found>> PackJournal::open(Disk& disk, const Path& directory) {
@@ -79,19 +65,20 @@ Result<std::optional<PackJournal::Found>> PackJournal::open(Disk& disk, const Pa
     TRY(file->read(0, std::as_writable_bytes(std::span(text))));
     const size_t line = text.find('\n');
     if (line == std::string::npos) return damaged("has no first line");
-    Result<PackOrder> order = parse_order(std::string_view(text).substr(0, line));
-    if (!order) return damaged(cat("is damaged (", order.error().message, ")"));
+    const Result<Json> json = Json::parse_unique(std::string_view(text).substr(0, line));
+    Result<StorePlan> plan = json ? parse_plan(*json) : Result<StorePlan>(json.error());
+    if (!plan) return damaged(cat("is damaged (", plan.error().message, ")"));
     std::vector<FinishedPiece> finished;
     uint64_t end = line + 1;
     const auto bytes = std::as_bytes(std::span(text));
     for (; end + kEntryBytes <= size; end += kEntryBytes) {
-        const auto piece = decode(bytes.subspan(end, kEntryBytes), order->plan.id);
+        const auto piece = decode(bytes.subspan(end, kEntryBytes), plan->id);
         if (!piece) break;  // torn: it and what follows was never promised
         finished.push_back(*piece);
     }
-    const uint64_t id = order->plan.id;
+    const uint64_t id = plan->id;
     return std::optional<Found>(
-        Found{*std::move(order), std::move(finished), PackJournal(std::move(file), end, id)});
+        Found{*std::move(plan), std::move(finished), PackJournal(std::move(file), end, id)});
 }
 
 Status PackJournal::append(std::span<const FinishedPiece> pieces) {

@@ -23,19 +23,13 @@ struct FinishedPiece {
     uint64_t checksum = 0;
 };
 
-// What must be the same when a pack goes on.
-struct PackOrder {
-    StorePlan plan;
-    std::string options;  // as they were given, in one line
-};
-
 class PackJournal {
 public:
     // The journal of `directory` and what it says is finished; absent when there is none.
     struct Found;
     [[nodiscard]] static Result<std::optional<Found>> open(Disk& disk, const Path& directory);
     [[nodiscard]] static Result<PackJournal> create(Disk& disk, const Path& directory,
-                                                    const PackOrder& order, size_t pieces);
+                                                    const StorePlan& plan, size_t pieces);
 
     // Durable when it returns.
     [[nodiscard]] Status append(std::span<const FinishedPiece> pieces);
@@ -51,7 +45,7 @@ private:
 };
 
 struct PackJournal::Found {
-    PackOrder order;
+    StorePlan plan;
     std::vector<FinishedPiece> finished;
     PackJournal journal;
 };

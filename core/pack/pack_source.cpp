@@ -7,7 +7,6 @@
 #include "core/base/strings.h"
 #include "core/model/checksum.h"
 #include "core/model/inspect.h"
-#include "core/pack/expert_bytes.h"
 
 namespace millrace {
 namespace {
@@ -29,7 +28,13 @@ Result<PackSource> PackSource::open(Disk& disk, const Path& directory) {
     source.parts_ = std::make_unique<CheckpointParts>(TRY(find_checkpoint_parts(directory)));
     source.dense_reader_ = TRY(BlockReader::open(disk, source.parts_->table.files()));
     source.expert_reader_ = TRY(BlockReader::open(disk, source.parts_->experts.files()));
+    TRY(source.take_importance_from(directory));
     return source;
+}
+
+Status PackSource::take_importance_from(const Path& directory) {
+    importance_ = TRY(ExpertImportance::open(directory, parts_->config));
+    return {};
 }
 
 std::string PackSource::variant() const {
@@ -91,7 +96,12 @@ Status PackSource::check_can_make(const StorePlan& plan) {
     if (plan_dense(plan.id) != plan.dense_bytes) {
         return other("its dense tensors are others in number or size");
     }
-    if (TRY(formats()) != plan.formats) return other("its experts have another format");
+    const std::vector<ExpertFormat> have = TRY(formats());
+    for (size_t i = 0; i < have.size(); ++i) {
+        if (have[i] == plan.formats[i] || can_encode(have[i], plan.formats[i])) continue;
+        return other(cat("its experts are ", expert_format_name(have[i]), ", the store's ",
+                         expert_format_name(plan.formats[i])));
+    }
     return {};
 }
 
@@ -105,9 +115,14 @@ Status PackSource::make(const Piece& piece, const StorePlan& plan, std::span<std
         ENSURE(dense_.has_value());
         return dense_->fill(piece.offset, out, *dense_reader_, memory);
     }
-    const ExpertWeights weights =
-        TRY(read_expert(parts_->experts, piece.expert, *expert_reader_, memory));
-    place_expert(weights, record_layout(plan.format(piece.expert), plan.shape), out);
+    const ExpertFormat format = plan.format(piece.expert);
+    const RecordLayout layout = record_layout(format, plan.shape);
+    const ExpertWeights weights = TRY(read(piece.expert, memory));
+    if (format == format_of(parts_->experts.record(piece.expert))) {
+        place_expert(weights, layout, out);
+    } else {
+        encode_expert(weights, TRY(importance_->of(piece.expert)), format.weights, layout, out);
+    }
     return {};
 }
 
@@ -115,11 +130,15 @@ Result<std::vector<std::string>> PackSource::files_to_copy() const {
     std::vector<std::string> names;
     for (std::string& name : TRY(disk_->list(directory_))) {
         if (!is_copied(name)) continue;
-        std::error_code error;
-        const uint64_t bytes = std::filesystem::file_size(directory_ / name, error);
-        if (!error && bytes <= kCopiedBytesMax) names.push_back(std::move(name));
+        const Result<uint64_t> bytes = file_bytes(name);
+        if (bytes && *bytes <= kCopiedBytesMax) names.push_back(std::move(name));
     }
     return names;
+}
+
+Result<uint64_t> PackSource::file_bytes(const std::string& name) const {
+    const File file = TRY(File::open(directory_ / name));
+    return file.size();
 }
 
 Result<std::string> PackSource::read_file(const std::string& name) const {

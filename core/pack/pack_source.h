@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +14,8 @@
 #include "core/model/checkpoint_parts.h"
 #include "core/pack/block_reader.h"
 #include "core/pack/dense_file.h"
+#include "core/pack/expert_bytes.h"
+#include "core/pack/expert_importance.h"
 #include "core/pack/pieces.h"
 
 namespace millrace {
@@ -30,6 +33,15 @@ public:
     // The formats that a store gets when it keeps the experts as they are.
     [[nodiscard]] Result<std::vector<ExpertFormat>> formats() const;
 
+    // An expert as it is; `memory` as for `make`.
+    [[nodiscard]] Result<ExpertWeights> read(ExpertKey key, std::span<std::byte> memory) const {
+        return read_expert(parts_->experts, key, *expert_reader_, memory);
+    }
+    // What encoding weighs errors with. Beside the source, unless another place was named: where a store keeps a copy of
+    // what it was made with.
+    [[nodiscard]] ExpertImportance& importance() { return *importance_; }
+    [[nodiscard]] Status take_importance_from(const Path& directory);
+
     // Lays out the dense file of store `id`; `make` may be called then.
     [[nodiscard]] uint64_t plan_dense(uint64_t id);
     // Whether it can make the pieces of a store that exists; lays out the dense file for it. kInvalid says what differs.
@@ -43,6 +55,7 @@ public:
     // Small files beside the weights that belong to a model: config.json, tokenizer.json, …; sorted.
     [[nodiscard]] Result<std::vector<std::string>> files_to_copy() const;
     [[nodiscard]] Result<std::string> read_file(const std::string& name) const;
+    [[nodiscard]] Result<uint64_t> file_bytes(const std::string& name) const;
 
 private:
     PackSource(Disk& disk, Path directory) : disk_(&disk), directory_(std::move(directory)) {}
@@ -52,6 +65,7 @@ private:
     std::unique_ptr<CheckpointParts> parts_;
     std::optional<BlockReader> dense_reader_, expert_reader_;
     std::optional<DenseFile> dense_;
+    std::unique_ptr<ExpertImportance> importance_;
 };
 
 }  // namespace millrace

@@ -296,6 +296,11 @@ Status Checking::repair(Disk& source_disk, const Path& from) {
     if (faults_.empty()) return {};
     PackSource source = TRY(PackSource::open(source_disk, from));
     TRY(source.check_can_make(manifest_.plan));
+    // The store keeps what its experts were weighed with; the source's may be newer.
+    const auto kept = std::ranges::find(manifest_.files, kCalibrationFile, &CopiedFile::name);
+    if (kept != manifest_.files.end() && !copied_problem(*kept)) {
+        TRY(source.take_importance_from(directory_));
+    }
     {
         TargetFiles target(disk_, parts_, pieces_);
         PageBuffer memory =

@@ -5,6 +5,8 @@
 //
 #include "kernels/cpu/strip-inl.h"
 //
+#include "kernels/cpu/low_bit-inl.h"
+//
 #include "kernels/cpu/linear-inl.h"
 #include "kernels/cpu/row_order-inl.h"
 //

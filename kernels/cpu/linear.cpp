@@ -21,7 +21,10 @@ bool CpuOps::arranges(const LinearWeight& weight) const {
 
 void CpuOps::arrange(LinearWeight& weight, std::byte* codes, std::byte* scales) {
     const int64_t row = weight_row_bytes(weight);
-    const int64_t scale_row = weight.format == WeightFormat::kFp4 ? weight.cols / 32 : 0;
+    const bool by_row = weight.format == WeightFormat::kFp4 || weight.low_bit();
+    const int64_t scale_row = by_row ? weight.cols / 32 : 0;
+    // The bases of low-bit rows stay where they are: a strip's lie side by side.
+    std::byte* first_scales = weight.low_bit() ? scales + weight.rows : scales;
     ENSURE(arranges(weight) && codes == weight.codes);
     ENSURE(scale_row == 0 || scales == weight.scales);
     const int64_t strips = weight.rows / kStrip;
@@ -32,7 +35,7 @@ void CpuOps::arrange(LinearWeight& weight, std::byte* codes, std::byte* scales) 
         for (int64_t s = strips * piece / pieces; s < strips * (piece + 1) / pieces; ++s) {
             kernels_.linear.arrange_strip(codes + s * kStrip * row, row, copy);
             if (scale_row == 0) continue;
-            kernels_.linear.arrange_scales(scales + s * kStrip * scale_row, scale_row, copy);
+            kernels_.linear.arrange_scales(first_scales + s * kStrip * scale_row, scale_row, copy);
         }
     });
     weight.layout = WeightLayout::kStrips;

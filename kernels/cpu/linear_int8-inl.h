@@ -3,7 +3,7 @@
 
 // What a panel's bytes are shifted by: the dot product takes weights without a sign.
 constexpr int32_t kBiasFp4 = 12;   // e2m1 doubled is −12 … 12
-constexpr int32_t kBiasFp8 = 128;  // −127 … 127
+constexpr int32_t kBiasFp8 = 128;  // −127 … 127; low-bit levels too
 constexpr int kQuads = 8;          // 4 columns each, of a group
 
 struct BytePanel {
@@ -78,14 +78,53 @@ void byte_panel_fp8(const LinearWeight& w, const Strip& strip, int64_t first, in
     }
 }
 
+// Levels are integers already: exact.
+template <class Format, int kHalf>
+[[gnu::always_inline]] inline void low_bit_quads(const I* words, const I& book, int64_t s,
+                                                 int64_t group, BytePanel& panel) {
+    Half half = Format::template half<kHalf>(words);
+    for (int k = 0; k < 4; ++k) {
+        const auto& table = Format::table(k);
+        const I index = Format::index(half, book);
+        panel.put(s, group, 4 * kHalf + k,
+                  lookup_table<Format::kIndexBits>(table.bytes.data(), index));
+        Format::next(half, k);
+    }
+}
+template <class Format, bool kArranged>
+void byte_panel_low_bit(const LinearWeight& w, const Strip& strip, int64_t first, int64_t groups,
+                        int64_t s, BytePanel& panel) {
+    const F bases = low_bit_bases(w, strip);
+    for (int64_t group = 0; group < groups; ++group) {
+        I words[16];
+        const int64_t offset = (first / kLinearGroup + group) * 4 * Format::kWords;
+        load_strip<kArranged, Format::kWords>(strip, offset, weight_row_bytes(w) - offset, words);
+        const I bytes = low_bit_scales<kArranged>(strip, first / kLinearGroup + group);
+        const I book = Format::book(in_all_bytes(bytes));
+        low_bit_quads<Format, 0>(words, book, s, group, panel);
+        low_bit_quads<Format, 1>(words, book, s, group, panel);
+        panel.put_scale(s, group, low_bit_steps(bytes) * bases);
+    }
+}
+
 template <bool kArranged>
 [[gnu::always_inline]] inline void byte_panel(const LinearWeight& w, const Strip& strip,
                                               int64_t first, int64_t groups, int64_t s,
                                               BytePanel& panel) {
-    if (w.format == WeightFormat::kFp4) {
-        byte_panel_fp4<kArranged>(w, strip, first, groups, s, panel);
-    } else {
-        byte_panel_fp8<kArranged>(w, strip, first, groups, s, panel);
+    switch (w.format) {
+        case WeightFormat::kFp4:
+            byte_panel_fp4<kArranged>(w, strip, first, groups, s, panel);
+            return;
+        case WeightFormat::kQ3s:
+            byte_panel_low_bit<Q3s, kArranged>(w, strip, first, groups, s, panel);
+            return;
+        case WeightFormat::kQ2s:
+            byte_panel_low_bit<Q2s, kArranged>(w, strip, first, groups, s, panel);
+            return;
+        case WeightFormat::kQ2v:
+            byte_panel_low_bit<Q2v, kArranged>(w, strip, first, groups, s, panel);
+            return;
+        default: byte_panel_fp8<kArranged>(w, strip, first, groups, s, panel);
     }
 }
 
@@ -181,22 +220,35 @@ void multiply_int8(const LinearTask& task, const Int8Rows& x, int64_t first, int
     for (int64_t t = first; t < last; ++t) multiply_int8_task(task, x, t * kTask);
 }
 
-// As kByteOrders, for quads: FP4 brings the even columns of eight, then the odd ones; FP8 all as they are.
+// As kByteOrders, for quads: FP4 brings the even columns of eight, then the odd ones; low-bit formats every fourth of 16;
+// FP8 all as they are.
 constexpr std::array<uint8_t, 64> byte_order_of(WeightFormat format) {
     std::array<uint8_t, 64> out{};
     for (size_t i = 0; i < 64; ++i) {
-        const size_t place = format == WeightFormat::kFp4 ? i / 8 * 8 + i % 2 * 4 + i % 8 / 2 : i;
+        size_t place = i;
+        if (format == WeightFormat::kFp4) place = i / 8 * 8 + i % 2 * 4 + i % 8 / 2;
+        if (format == WeightFormat::kQ2s) place = i / 16 * 16 + i % 4 * 4 + i % 16 / 4;
         out[place] = i % 16;
     }
     return out;
 }
-constexpr std::array<uint8_t, 64> kQuadOrders[2] = {byte_order_of(WeightFormat::kFp8),
-                                                    byte_order_of(WeightFormat::kFp4)};
+constexpr std::array<uint8_t, 64> kQuadOrders[3] = {byte_order_of(WeightFormat::kFp8),
+                                                    byte_order_of(WeightFormat::kFp4),
+                                                    byte_order_of(WeightFormat::kQ2s)};
+constexpr size_t quad_order(WeightFormat format) {
+    switch (format) {
+        case WeightFormat::kFp4: return 1;
+        case WeightFormat::kQ3s:
+        case WeightFormat::kQ2s:
+        case WeightFormat::kQ2v: return 2;
+        default: return 0;
+    }
+}
 
 void order_int8(const Bf16* x, int64_t cols, WeightFormat format, int8_t* codes, float* scales,
                 int32_t* starts, int64_t step) {
     const bool fp4 = format == WeightFormat::kFp4;
-    const I order = load_bytes(kQuadOrders[fp4 ? 1 : 0].data());
+    const I order = load_bytes(kQuadOrders[quad_order(format)].data());
     for (int64_t i = 0; i < cols; i += kLinearGroup) {
         const F low = load_bf16(x + i);
         const F high = load_bf16(x + i + 16);

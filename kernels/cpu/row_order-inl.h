@@ -8,13 +8,19 @@ constexpr int place_of(WeightFormat format, int i) {
             return i / 8 * 8 + i % 4 * 2 + i % 8 / 4;
         case WeightFormat::kFp8:  // bytes 0 and 2, then 1 and 3, of 4
             return i / 4 * 4 + i % 2 * 2 + i % 4 / 2;
+        case WeightFormat::kQ3s:
+        case WeightFormat::kQ2s:
+        case WeightFormat::kQ2v:  // of four bytes a quarter at a time: bytes 0 and 2, then 1 and 3
+            return i / 16 * 16 + i % 4 * 4 + i / 4 % 2 * 2 + i % 16 / 8;
         default: return i;
     }
 }
+constexpr size_t kFormats = static_cast<size_t>(WeightFormat::kQ2v) + 1;
 constexpr auto kPlaces = [] {
-    std::array<std::array<uint8_t, kLinearGroup>, 4> out{};
+    std::array<std::array<uint8_t, kLinearGroup>, kFormats> out{};
     for (const WeightFormat format :
-         {WeightFormat::kBf16, WeightFormat::kF32, WeightFormat::kFp8, WeightFormat::kFp4}) {
+         {WeightFormat::kBf16, WeightFormat::kF32, WeightFormat::kFp8, WeightFormat::kFp4,
+          WeightFormat::kQ3s, WeightFormat::kQ2s, WeightFormat::kQ2v}) {
         for (int i = 0; i < kLinearGroup; ++i) {
             out[static_cast<size_t>(format)][static_cast<size_t>(i)] =
                 static_cast<uint8_t>(place_of(format, i));
@@ -24,10 +30,10 @@ constexpr auto kPlaces = [] {
 }();
 
 // The places of 16 neighbouring columns, turned around for a shuffle of bytes: byte i of the result is column out[i]. No
-// format moves a column further than within its eight.
+// format moves a column further than within its sixteen.
 constexpr auto kByteOrders = [] {
-    std::array<std::array<uint8_t, 64>, 4> out{};
-    for (size_t format = 0; format < 4; ++format) {
+    std::array<std::array<uint8_t, 64>, kFormats> out{};
+    for (size_t format = 0; format < kFormats; ++format) {
         for (size_t i = 0; i < 64; ++i) out[format][i / 16 * 16 + kPlaces[format][i % 16]] = i % 16;
     }
     return out;

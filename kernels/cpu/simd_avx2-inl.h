@@ -226,6 +226,24 @@ template <int kDistance>
     const __m256i two = _mm256_broadcastsi128_si256(load_128(table));
     return {_mm256_shuffle_epi8(two, bytes.a), _mm256_shuffle_epi8(two, bytes.b)};
 }
+// Sixteen entries at a time: what lies outside gets its top bit, for which vpshufb gives zero.
+template <int kBits>
+[[gnu::always_inline]] inline __m256i lookup_table(const uint8_t* table, __m256i index) {
+    __m256i out = _mm256_setzero_si256();
+#pragma GCC unroll 1
+    for (int part = 0; part < (1 << kBits) / 16; ++part) {
+        const __m256i sixteen = _mm256_broadcastsi128_si256(load_128(table + 16 * part));
+        const __m256i from =
+            _mm256_xor_si256(index, _mm256_set1_epi8(static_cast<char>(16 * part)));
+        const __m256i at = _mm256_adds_epu8(from, _mm256_set1_epi8(0x70));
+        out = _mm256_or_si256(out, _mm256_shuffle_epi8(sixteen, at));
+    }
+    return out;
+}
+template <int kBits>
+[[gnu::always_inline]] inline I lookup_table(const uint8_t* table, I index) {
+    return {lookup_table<kBits>(table, index.a), lookup_table<kBits>(table, index.b)};
+}
 struct ByteSums {
     __m256i a, b;
 };
@@ -309,20 +327,29 @@ struct Pairs {
 [[gnu::always_inline]] inline void store_pairs(Bf16* at, Pairs pairs) {
     store_pairs(at, pairs.low, pairs.high);
 }
-// vpermps looks at three bits: the magnitude. kUp moves the nibble's sign bit to the top.
-template <int kDown, int kUp>
-[[gnu::always_inline]] inline __m256 e2m1_floats(__m256i nibbles) {
-    const __m256 table = _mm256_setr_ps(0, 0.5F, 1, 1.5F, 2, 3, 4, 6);
-    const __m256 size = _mm256_permutevar8x32_ps(table, _mm256_srli_epi32(nibbles, kDown));
-    const __m256i sign = _mm256_and_si256(_mm256_slli_epi32(nibbles, kUp),
-                                          _mm256_set1_epi32(std::numeric_limits<int32_t>::min()));
-    return _mm256_or_ps(size, _mm256_castsi256_ps(sign));
+// Bytes of the 16 codes' bf16, lower and upper.
+alignas(16) constexpr uint8_t kE2m1Lower[16] = {0, 0, 0x80, 0xC0, 0, 0x40, 0x80, 0xC0,
+                                                0, 0, 0x80, 0xC0, 0, 0x40, 0x80, 0xC0};
+alignas(16) constexpr uint8_t kE2m1Upper[16] = {0x00, 0x3F, 0x3F, 0x3F, 0x40, 0x40, 0x40, 0x40,
+                                                0x80, 0xBF, 0xBF, 0xBF, 0xC0, 0xC0, 0xC0, 0xC0};
+// Bytes 0 and 2, or 1 and 3, of every lane: their lookups are the same, and the compiler does them once for both.
+template <bool kOdd>
+[[gnu::always_inline]] inline __m256i join_bytes(__m256i lower, __m256i upper) {
+    if constexpr (kOdd) {
+        const __m256i above = _mm256_and_si256(upper, _mm256_set1_epi16(-256));
+        return _mm256_or_si256(_mm256_srli_epi16(lower, 8), above);
+    } else {
+        const __m256i below = _mm256_and_si256(lower, _mm256_set1_epi16(255));
+        return _mm256_or_si256(_mm256_slli_epi16(upper, 8), below);
+    }
 }
 template <int kAt>
 [[gnu::always_inline]] inline Pairs e2m1_pairs(I n) {
-    return {{e2m1_floats<4 * kAt, 28 - 4 * kAt>(n.a), e2m1_floats<4 * kAt, 28 - 4 * kAt>(n.b)},
-            {e2m1_floats<16 + 4 * kAt, 12 - 4 * kAt>(n.a),
-             e2m1_floats<16 + 4 * kAt, 12 - 4 * kAt>(n.b)}};
+    const I codes = (kAt % 2 == 0 ? n : shift_right<4>(n)) & all_int(0x0F0F0F0F);
+    const I lower = lookup_bytes(kE2m1Lower, codes);
+    const I upper = lookup_bytes(kE2m1Upper, codes);
+    return split_pairs({join_bytes<(kAt >= 2)>(lower.a, upper.a),  //
+                        join_bytes<(kAt >= 2)>(lower.b, upper.b)});
 }
 // The code in the top byte of every lane.
 [[gnu::always_inline]] inline F e4m3_top(I top) {
@@ -334,6 +361,7 @@ template <int kAt>
     *odd = {e4m3_top(shift_left<16>(codes)), e4m3_top(codes)};
 }
 
+constexpr bool kRoomForDwords = false;
 constexpr int kPanelRows = 4;
 constexpr int kPanelStrips = 1;
 constexpr int kTileRows = 4;

@@ -153,6 +153,35 @@ template <int kDistance>
     const __m128i one = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
     return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(one), bytes.v)};
 }
+// Each byte (below 2^kBits) becomes that element of a table of 2^kBits bytes, aligned to 64; kBits is 6, 7 or 8.
+template <int kBits>
+[[gnu::always_inline]] inline I lookup_table(const uint8_t* table, I bytes) {
+#if MILLRACE_DOT_BF16
+    const __m512i first = _mm512_load_si512(table);
+    if constexpr (kBits == 6) return {_mm512_permutexvar_epi8(bytes.v, first)};
+    const __m512i low =
+        _mm512_permutex2var_epi8(first, bytes.v, _mm512_load_si512(table + (kBits > 6 ? 64 : 0)));
+    if constexpr (kBits == 7) return {low};
+    constexpr int kUpper = kBits > 7 ? 128 : 0;
+    const __m512i high =
+        _mm512_permutex2var_epi8(_mm512_load_si512(table + kUpper), bytes.v,
+                                 _mm512_load_si512(table + kUpper + (kUpper > 0 ? 64 : 0)));
+    return {_mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes.v), low, high)};
+#else
+    // Sixteen entries at a time; vpshufb looks at the lower four bits.
+    const __m512i upper = _mm512_and_si512(bytes.v, _mm512_set1_epi8(static_cast<char>(0xF0)));
+    __m512i out = _mm512_setzero_si512();
+#pragma GCC unroll 16
+    for (int part = 0; part < (1 << kBits) / 16; ++part) {
+        const __m128i sixteen = _mm_load_si128(reinterpret_cast<const __m128i*>(table + 16 * part));
+        const __mmask64 here =
+            _mm512_cmpeq_epi8_mask(upper, _mm512_set1_epi8(static_cast<char>(16 * part)));
+        const __m512i low = _mm512_andnot_si512(upper, bytes.v);
+        out = _mm512_mask_shuffle_epi8(out, here, _mm512_broadcast_i32x4(sixteen), low);
+    }
+    return {out};
+#endif
+}
 // Sums of products of small bytes, a unsigned, b signed: a lane's total is where it started (16 bits, signed) and the
 // products of its four bytes of every dot_bytes. Without VNNI they are kept in 16 bits, two a lane, each from two of
 // the bytes: no such sum may leave −2¹⁵ … 2¹⁵ − 1 on the way.
@@ -371,6 +400,13 @@ template <int kAt>
 #endif
 }
 
+// Whether 16 vectors of codes stay in registers while they are decoded and multiplied: loading them first keeps more of
+// memory in flight.
+#if MILLRACE_DOT_BF16
+constexpr bool kRoomForDwords = true;
+#else
+constexpr bool kRoomForDwords = false;
+#endif
 // Rows and strips of 16 outputs whose sums of a panel product stay in registers (linear-inl.h).
 constexpr int kPanelRows = 7;
 constexpr int kPanelStrips = 2;

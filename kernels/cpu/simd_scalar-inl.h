@@ -214,6 +214,15 @@ inline I lookup_bytes(const uint8_t* table, const I& bytes) {
     std::memcpy(out.v, byte, sizeof byte);
     return out;
 }
+template <int kBits>
+[[gnu::noinline]] I lookup_table(const uint8_t* table, const I& index) {
+    uint8_t byte[64];
+    std::memcpy(byte, index.v, sizeof byte);
+    for (uint8_t& value : byte) value = table[value];
+    I out;
+    std::memcpy(out.v, byte, sizeof byte);
+    return out;
+}
 struct ByteSums {
     int16_t v[32];
 };
@@ -296,6 +305,7 @@ inline void e4m3_pairs(const I& codes, Pairs* even, Pairs* odd) {
     *odd = {values(1), values(3)};
 }
 
+constexpr bool kRoomForDwords = false;
 constexpr int kPanelRows = 4;
 constexpr int kPanelStrips = 1;
 constexpr int kTileRows = 2;

@@ -42,7 +42,7 @@ struct ToDot {
 struct Strip {
     const std::byte*
         codes[kStrip];  // rows; of a strip that was arranged only the first is used: its beginning
-    const std::byte* scales[kStrip];  // the same; FP4 only
+    const std::byte* scales[kStrip];  // the same; FP4 and low-bit formats only
     bool arranged = false;
     int64_t first = 0;  // weight row of lane 0
     int64_t count = 0;  // lanes that count
@@ -59,6 +59,7 @@ inline Strip strip_at(const LinearWeight& w, int64_t first, int64_t count) {
         strip.codes[lane] = w.codes + row * bytes;
         strip.scales[lane] = w.scales;
         if (w.format == WeightFormat::kFp4) strip.scales[lane] += row * (w.cols / 32);
+        if (w.low_bit()) strip.scales[lane] += w.rows + row * (w.cols / 32);
     }
     return strip;
 }
@@ -79,7 +80,7 @@ template <bool kArranged, int kDwords>
             out[d] = load_int(at + 64 * d);
         }
     } else {
-        if (kDwords == 16 && left >= 64) {
+        if (left >= 64) {
             load_columns(strip.codes, offset, out);
             return;
         }
@@ -93,6 +94,18 @@ template <bool kArranged, int kDwords>
         load_columns(copied, 0, out);
     }
 }
+
+// The dwords of a strip that was arranged, loaded when they are used: for few registers (kRoomForDwords). GCC 12 is moody
+// about it: look at the speed of gemv.* with --isa avx2 when this or its loops change.
+struct LateDwords {
+    const std::byte* at;
+    [[gnu::always_inline]] LateDwords(const Strip& strip, int64_t offset)
+        : at(strip.codes[0] + offset * kStrip) {}
+    [[gnu::always_inline]] I operator[](int d) const {
+        __builtin_prefetch(at + 64 * d + kAhead, 0, 3);
+        return load_int(at + 64 * d);
+    }
+};
 
 // The E8M0 scales of an FP4 strip's group.
 template <bool kArranged>
@@ -110,25 +123,28 @@ template <bool kArranged>
 }
 
 // kGroups groups of FP4: four dwords of eight columns each a group.
-template <int kGroups, class To>
-[[gnu::always_inline]] inline void e2m1_groups(const I* nibbles, int64_t group, To& to) {
+template <int kGroups, class Dwords, class To>
+[[gnu::always_inline]] inline void e2m1_groups(const Dwords& dwords, int64_t group, To& to) {
 #pragma GCC unroll 4
     for (int d = 0; d < 4; ++d) {
+        I nibbles[kGroups];
+#pragma GCC unroll 4
+        for (int g = 0; g < kGroups; ++g) nibbles[g] = dwords[4 * g + d];
 #pragma GCC unroll 4
         for (int g = 0; g < kGroups; ++g) {
-            to.pair(g, group + g, 4 * d, e2m1_pairs<0>(nibbles[4 * g + d]));
+            to.pair(g, group + g, 4 * d, e2m1_pairs<0>(nibbles[g]));
         }
 #pragma GCC unroll 4
         for (int g = 0; g < kGroups; ++g) {
-            to.pair(g, group + g, 4 * d + 1, e2m1_pairs<1>(nibbles[4 * g + d]));
+            to.pair(g, group + g, 4 * d + 1, e2m1_pairs<1>(nibbles[g]));
         }
 #pragma GCC unroll 4
         for (int g = 0; g < kGroups; ++g) {
-            to.pair(g, group + g, 4 * d + 2, e2m1_pairs<2>(nibbles[4 * g + d]));
+            to.pair(g, group + g, 4 * d + 2, e2m1_pairs<2>(nibbles[g]));
         }
 #pragma GCC unroll 4
         for (int g = 0; g < kGroups; ++g) {
-            to.pair(g, group + g, 4 * d + 3, e2m1_pairs<3>(nibbles[4 * g + d]));
+            to.pair(g, group + g, 4 * d + 3, e2m1_pairs<3>(nibbles[g]));
         }
     }
 }
@@ -139,8 +155,19 @@ template <bool kArranged, class To>
                                               int64_t first, int64_t count, To& to) {
     const int64_t groups = count / 32;
     const int64_t base = first / 32;
-    I nibbles[16];
     int64_t group = 0;
+    if constexpr (kArranged && !kRoomForDwords) {
+        constexpr int kAtOnce = kRegisters >= 32 ? 4 : 2;
+        for (; group + kAtOnce <= groups; group += kAtOnce) {
+            const LateDwords dwords(strip, (first + group * 32) / 2);
+            e2m1_groups<kAtOnce>(dwords, group, to);
+#pragma GCC unroll 4
+            for (int g = 0; g < kAtOnce; ++g) {
+                to.done(g, group + g, e2m1_scales<true>(strip, base + group + g));
+            }
+        }
+    }
+    I nibbles[16];
     for (; group + 4 <= groups; group += 4) {
         load_strip<kArranged, 16>(strip, (first + group * 32) / 2, 64, nibbles);
         e2m1_groups<4>(nibbles, group, to);
@@ -175,8 +202,8 @@ inline F fp8_scales(const LinearWeight& w, const Strip& strip, int64_t col) {
 }
 
 // kGroups groups of FP8: eight dwords of four columns each a group.
-template <int kGroups, class To>
-[[gnu::always_inline]] inline void e4m3_groups(const I* codes, int64_t group, To& to) {
+template <int kGroups, class Dwords, class To>
+[[gnu::always_inline]] inline void e4m3_groups(const Dwords& codes, int64_t group, To& to) {
 #pragma GCC unroll 8
     for (int d = 0; d < 8; ++d) {
 #pragma GCC unroll 2
@@ -199,9 +226,14 @@ template <bool kArranged, class To>
     int64_t group = 0;
     for (; group + 2 <= groups; group += 2) {
         const int64_t offset = first + group * 32;
-        load_strip<kArranged, 16>(strip, offset, 64, codes);
-        if (group % 4 == 0) scale = fp8_scales(w, strip, offset);
-        e4m3_groups<2>(codes, group, to);
+        if constexpr (kArranged && !kRoomForDwords) {
+            if (group % 4 == 0) scale = fp8_scales(w, strip, offset);
+            e4m3_groups<2>(LateDwords(strip, offset), group, to);
+        } else {
+            load_strip<kArranged, 16>(strip, offset, 64, codes);
+            if (group % 4 == 0) scale = fp8_scales(w, strip, offset);
+            e4m3_groups<2>(codes, group, to);
+        }
         to.done(0, group, scale);
         to.done(1, group + 1, scale);
     }
@@ -258,27 +290,6 @@ inline void decode_f32(const LinearWeight& w, const Strip& strip, int64_t first,
 
 [[gnu::always_inline]] inline int parts_of(const LinearWeight& w) {
     return w.format == WeightFormat::kF32 ? 3 : 1;
-}
-
-template <bool kArranged, class To>
-inline void decode_strip(const LinearWeight& w, const Strip& strip, int64_t first, int64_t count,
-                         int part, To& to) {
-    switch (w.format) {
-        case WeightFormat::kFp4: decode_fp4<kArranged>(w, strip, first, count, to); return;
-        case WeightFormat::kFp8: decode_fp8<kArranged>(w, strip, first, count, to); return;
-        case WeightFormat::kBf16: decode_bf16<kArranged>(w, strip, first, count, to); return;
-        case WeightFormat::kF32: decode_f32(w, strip, first, count, part, to); return;
-    }
-}
-
-template <class To>
-[[gnu::always_inline]] inline void decode(const LinearWeight& w, const Strip& strip, int64_t first,
-                                          int64_t count, int part, To& to) {
-    if (strip.arranged) {
-        decode_strip<true>(w, strip, first, count, part, to);
-    } else {
-        decode_strip<false>(w, strip, first, count, part, to);
-    }
 }
 
 // A whole strip, in place: 4 bytes of 16 rows side by side, then the next 4; row_bytes is a multiple of 4. Scales: the

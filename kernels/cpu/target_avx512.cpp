@@ -11,6 +11,7 @@
 
 #include "core/base/types.h"
 #include "kernels/cpu/kernel_table.h"
+#include "quant/codebook.h"
 #include "quant/float_codes.h"
 #include "quant/linear_weight.h"
 

@@ -52,8 +52,8 @@ template <class T>
     return out;
 }
 
-// The real values of `count` weights of one row, from column `first`, inside one block of 128; of FP4 both are multiples
-// of 32.
+// The real values of `count` weights of one row, from column `first`, inside one block of 128; of FP4 and
+// of low-bit formats both are multiples of 32.
 void decode_weights(const LinearWeight& weight, int64_t row, int64_t first, int64_t count,
                     double* out);
 

@@ -1,3 +1,4 @@
+#include "quant/decode.h"
 #include "kernels/reference/canonical.h"
 
 namespace millrace::reference {
@@ -48,6 +49,18 @@ void decode_weights(const LinearWeight& weight, int64_t row, int64_t first, int6
                     const size_t pair = code_of(weight.codes[(at + i) / 2]);
                     out[i] = static_cast<double>(kE2m1Values[pair & 15]) * scale;
                     out[i + 1] = static_cast<double>(kE2m1Values[pair >> 4]) * scale;
+                }
+            }
+            return;
+        }
+        case WeightFormat::kQ3s:
+        case WeightFormat::kQ2s:
+        case WeightFormat::kQ2v: {
+            for (int64_t group = 0; group < count; group += kLowBitBlock) {
+                const LevelBlock block = decode_block(weight, row, (first + group) / kLowBitBlock);
+                for (size_t i = 0; i < block.levels.size(); ++i) {
+                    out[group + static_cast<int64_t>(i)] =
+                        static_cast<double>(block.levels[i]) * static_cast<double>(block.scale);
                 }
             }
             return;

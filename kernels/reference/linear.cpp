@@ -20,7 +20,8 @@ void ReferenceOps::multiply(const double* x, int64_t rows, const LinearWeight& w
                             int64_t first, int64_t count, const Put& put) {
     if (rows == 0) return;
     const int64_t cols = weight.cols;
-    ENSURE((weight.format != WeightFormat::kFp4 || cols % 32 == 0) && first + count <= weight.rows);
+    ENSURE(((weight.format != WeightFormat::kFp4 && !weight.low_bit()) || cols % 32 == 0) &&
+           first + count <= weight.rows);
     const int64_t grain = std::max<int64_t>(1, kSmall / (cols * std::min<int64_t>(rows, 16)));
     in_pieces(pool_, count, grain, [&](int64_t begin, int64_t end) {
         double decoded[kBlock];

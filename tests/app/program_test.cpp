@@ -51,8 +51,8 @@ void check_refused(const Done& done, std::string_view part) {
 
 TEST_CASE("version, help and what is no verb") {
     CHECK(run("--version").status == 0);
-    for (const char* verb :
-         {"", "chat", "run", "inspect", "tokens", "prompt", "logits", "bench", "eval"}) {
+    for (const char* verb : {"", "chat", "run", "inspect", "tokens", "prompt", "logits", "bench",
+                             "eval", "pack", "verify"}) {
         const Done help = run(cat(verb, " --help"));
         CHECK(help.status == 0);
         CHECK(says(help.out, "millrace"));
@@ -185,6 +185,42 @@ TEST_CASE("chat in a pipe: a line is a message, and nothing moves the cursor") {
     CHECK(says(done.out, "experts are chosen by a table from the token id"));
     CHECK(!says(done.out, "\x1b"));
     CHECK(!says(done.err, "\x1b"));
+}
+
+TEST_CASE("pack makes a store that answers alike, verify finds what is broken and mends it") {
+    const test::TempDirectory room;
+    const std::string store = (room.path() / "store").string(),
+                      demo = MILLRACE_SOURCE_DIR "/assets/demo";
+    const Done packed = run(cat("pack '", demo, "' '", store, "' --also '", store, "-b'"));
+    REQUIRE_MESSAGE(packed.status == 0, packed.err);
+    CHECK(says(packed.out, "is whole"));
+    CHECK(packed.err.empty());
+    CHECK(says(run(cat("pack '", demo, "' '", store, "' --also '", store, "-b'")).out, "already"));
+    const Done answer = run(
+        cat("run --temperature 0 --ram-budget 2M --model '", store, "' 'What is a hash layer?'"));
+    CHECK_MESSAGE(says(answer.out, "experts are chosen by a table from the token id"), answer.err);
+    CHECK(says(run(cat("inspect '", store, "'")).out, "spread over 2 directories"));
+    CHECK(says(run(cat("verify '", store, "'")).out, "all sound"));
+
+    const Path file = store + "-b/experts-003.bin";
+    std::string bytes = *read_text_file(file, 1 << 24);
+    bytes[4096 + 28672 * 5 + 77] ^= 1;  // the sixth record of the second half: expert 11
+    REQUIRE(write_file(file, std::string_view(bytes)).ok());
+    const Done broken = run(cat("verify '", store, "'"));
+    CHECK(says(broken.out, "expert 11 of layer 3"));
+    check_refused(broken, "--repair");
+    const Done mended = run(cat("verify '", store, "' --repair '", demo, "'"));
+    CHECK_MESSAGE(mended.status == 0, mended.err);
+    CHECK(says(mended.out, "1 broken, 1 repaired"));
+    CHECK(run(cat("verify '", store, "'")).status == 0);
+
+    check_refused(run(cat("pack '", demo, "' '", store, "'")), "--also");
+    check_refused(run(cat("pack '", demo, "' '", store, "2' --experts auto --size 1M")),
+                  "the least is");
+    check_refused(run(cat("pack '", demo, "' '", store, "2' --experts f8")), "without loss");
+    check_refused(run(cat("pack /nonexistent '", store, "2'")), "/nonexistent");
+    check_refused(run(cat("verify '", demo, "'")), "no store");
+    CHECK(!std::filesystem::exists(store + "2"));
 }
 
 }  // namespace millrace

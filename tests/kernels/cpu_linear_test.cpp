@@ -308,7 +308,7 @@ TEST_CASE_FIXTURE(Properties,
                             if (!w.quantised()) return static_cast<double>(a(k) * stored(k));
                             const double left = through_int8(a(k), most_of_group(k, a));
                             const double right =
-                                w.format == WeightFormat::kFp4
+                                w.format == WeightFormat::kFp4 || w.low_bit()
                                     ? static_cast<double>(stored(k))
                                     : through_int8(stored(k), most_of_group(k, stored));
                             return left * right;

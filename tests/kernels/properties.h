@@ -13,6 +13,7 @@
 #include "kernels/ops.h"
 #include "kernels/reference/canonical.h"
 #include "kernels/reference/formulas.h"
+#include "quant/codebook.h"
 #include "tests/kernels/cpu_fixture.h"
 
 namespace millrace {
@@ -111,6 +112,21 @@ public:
                     bytes.codes.push_back(std::byte{static_cast<uint8_t>(random.below(256))});
                 scale_count = count / 32;
                 break;
+            case WeightFormat::kQ3s:
+            case WeightFormat::kQ2s:
+            case WeightFormat::kQ2v: {
+                const int64_t codes = weight_codes_bytes(out),
+                              scale_bytes = weight_scales_bytes(out);
+                for (int64_t i = 0; i < codes + scale_bytes; ++i) {
+                    // Bases a little apart, then any step with any book.
+                    const uint64_t byte =
+                        i >= codes && i < codes + rows ? 118 + random.below(3) : random.below(256);
+                    (i < codes ? bytes.codes : bytes.scales)
+                        .push_back(std::byte{static_cast<uint8_t>(byte)});
+                }
+                scale_count = 0;
+                break;
+            }
         }
         for (size_t i = 0; i < scale_count && scales != ScaleFormat::kNone; ++i) {
             const auto byte = static_cast<uint8_t>(120 + random.below(4));
@@ -176,11 +192,11 @@ struct WeightKind {
     WeightFormat format;
     ScaleFormat scales;
 };
-constexpr WeightKind kKinds[] = {{WeightFormat::kFp8, ScaleFormat::kE8m0},
-                                 {WeightFormat::kFp8, ScaleFormat::kF32},
-                                 {WeightFormat::kFp4, ScaleFormat::kE8m0},
-                                 {WeightFormat::kBf16, ScaleFormat::kNone},
-                                 {WeightFormat::kF32, ScaleFormat::kNone}};
+constexpr WeightKind kKinds[] = {
+    {WeightFormat::kFp8, ScaleFormat::kE8m0},  {WeightFormat::kFp8, ScaleFormat::kF32},
+    {WeightFormat::kFp4, ScaleFormat::kE8m0},  {WeightFormat::kQ3s, ScaleFormat::kE8m0},
+    {WeightFormat::kQ2s, ScaleFormat::kE8m0},  {WeightFormat::kQ2v, ScaleFormat::kE8m0},
+    {WeightFormat::kBf16, ScaleFormat::kNone}, {WeightFormat::kF32, ScaleFormat::kNone}};
 
 // aq128 of some rows, kept with them.
 struct Quantised {
@@ -210,6 +226,20 @@ inline double scale_of(const LinearWeight& w, int64_t index) {
     std::memcpy(&value, w.scales + 4 * index, 4);
     return static_cast<double>(value);
 }
+// The level of a low-bit weight, from the drawing in quant/linear_weight.h.
+inline double level_at(const LinearWeight& w, int64_t at, size_t book) {
+    const auto i = static_cast<size_t>(at % 32);
+    const auto block_at = [&](size_t byte) {
+        return std::to_integer<size_t>(w.codes[at / 32 * (w.format == WeightFormat::kQ3s ? 12 : 8) +
+                                               static_cast<int64_t>(byte)]);
+    };
+    const size_t two = block_at(i / 4) >> (2 * (i % 4)) & 3;
+    if (w.format == WeightFormat::kQ2s) return kQ2sBooks[book][two];
+    if (w.format == WeightFormat::kQ2v)
+        return kQ2vBooks[book][block_at(i / 4) >> (4 * (i / 2 % 2)) & 15][i % 2];
+    const size_t third = block_at(8 + i % 16 / 4) >> (i / 16 * 4 + i % 4) & 1;
+    return kQ3sBooks[book][two + 4 * third];
+}
 inline double weight_at(const LinearWeight& w, int64_t row, int64_t col) {
     const int64_t at = row * w.cols + col;
     Bf16 narrow;
@@ -228,6 +258,14 @@ inline double weight_at(const LinearWeight& w, int64_t row, int64_t col) {
             const auto pair = std::to_integer<size_t>(w.codes[at / 2]);
             return static_cast<double>(kE2m1Values[at % 2 == 0 ? pair & 15 : pair >> 4]) *
                    scale_of(w, at / 32);
+        }
+        case WeightFormat::kQ3s:
+        case WeightFormat::kQ2s:
+        case WeightFormat::kQ2v: {
+            const auto base = std::to_integer<int>(w.scales[row]);
+            const auto byte = std::to_integer<int>(w.scales[w.rows + at / 32]);
+            const double step = std::ldexp(byte % 2 == 0 ? 1 : 1.5, byte % 16 / 2);
+            return level_at(w, at, static_cast<size_t>(byte >> 4)) * std::ldexp(step, base - 127);
         }
     }
     return 0;

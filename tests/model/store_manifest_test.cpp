@@ -20,6 +20,7 @@ StoreManifest sample() {
     plan.id = 0xFEDCBA9876543210;
     plan.source_variant = "a \"sample\"";
     plan.source_fingerprint = 7;
+    plan.options = "--experts f4";
     plan.shape = {256, 128};
     plan.layers = 2;
     plan.experts = 5;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "tests/support/archive_script.h"
+#include "tests/support/sim_scale.h"
 #include "tests/support/simulated_disk.h"
 
 namespace millrace::test {
@@ -139,7 +140,8 @@ TEST_CASE("a disk that vanishes costs pages, not answers") {
 
 TEST_CASE("errors, flipped bits, kills and losses of power, by the thousand: never a wrong byte") {
     uint64_t faults = 0, right = 0, pages = 0, lost = 0, flips = 0, errors = 0, stops = 0;
-    for (uint64_t seed = 1; seed <= 40; ++seed) {
+    const auto seeds = 40 * static_cast<uint64_t>(sim_scale());
+    for (uint64_t seed = 1; seed <= seeds; ++seed) {
         CAPTURE(seed);
         Random random(seed);
         World world(seed);

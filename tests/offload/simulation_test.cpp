@@ -14,6 +14,7 @@
 #include "offload/expert_cache.h"
 #include "offload/record_checksum.h"
 #include "tests/offload/random_layout.h"
+#include "tests/support/sim_scale.h"
 #include "tests/support/simulated_drive.h"
 
 namespace millrace::test {
@@ -311,7 +312,8 @@ void report(const std::string& what, const Totals& t) {
 
 TEST_CASE("a hundred thousand faults and no wrong byte") {
     Totals totals;
-    for (uint64_t seed = 1; seed <= 600; ++seed) {
+    const auto seeds = 600 * static_cast<uint64_t>(sim_scale());
+    for (uint64_t seed = 1; seed <= seeds; ++seed) {
         CAPTURE(seed);
         Run run(seed, IoRunsOn::kCaller, totals);
         for (int step = 0; step < 60; ++step) run.step();

@@ -8,6 +8,7 @@
 
 #include "core/base/strings.h"
 #include "core/model/checkpoint.h"
+#include "core/model/inspect.h"
 #include "tests/pack/pack_rig.h"
 
 namespace millrace::test {
@@ -116,6 +117,39 @@ TEST_CASE("half a store and a newer one do not open") {
         stores.replace_in_manifest("millrace store", "millrace shop");
         check_refused(stores.at("one"), ErrorCode::kCorrupt, "no store's manifest");
     }
+}
+
+TEST_CASE("inspect says what a store is and what of it is missing") {
+    const TwoStores stores;
+    const auto whole = inspect(stores.at("one"));
+    REQUIRE_MESSAGE(whole.ok(), (whole.ok() ? "" : whole.error().message));
+    const auto source = inspect(stores.source.path());
+    REQUIRE(source.ok());
+    CHECK(whole->release == source->release);
+    CHECK(whole->total().tensors == source->total().tensors);
+    CHECK(whole->total().bytes == source->total().bytes);
+    CHECK(whole->token_bytes_total() == source->token_bytes_total());
+    CHECK(whole->missing.empty());
+    CHECK(whole->missing_files.empty());
+    CHECK(whole->text().find("spread over 2 directories") != std::string::npos);
+    CHECK(whole->text().find("f4, ") != std::string::npos);
+
+    std::filesystem::remove(stores.at("one-b/experts-002.bin"));
+    std::filesystem::resize_file(stores.at("one/experts-001.bin"), 9000);
+    const auto partly = inspect(stores.at("one"));
+    REQUIRE(partly.ok());
+    CHECK(partly->missing_files ==
+          std::vector<std::string>{stores.at("one-b/experts-002.bin").string()});
+    REQUIRE(partly->cut_files.size() == 1);
+    CHECK(partly->cut_files[0].starts_with("experts-001.bin has 9000 of "));
+    CHECK(partly->missing.size() == 2);
+    CHECK(partly->complete.bytes == whole->complete.bytes);
+    CHECK(partly->total().bytes < whole->total().bytes);
+
+    std::filesystem::remove(stores.at("one/manifest.json"));
+    const auto half = inspect(stores.at("one"));
+    REQUIRE(!half.ok());
+    CHECK(half.error().message.find("half a store") != std::string::npos);
 }
 
 }  // namespace millrace::test

@@ -37,12 +37,12 @@ inline void take_in(SimulatedDisk& disk, const Path& directory) {
         REQUIRE((*file)->write(0, std::as_bytes(std::span(*text))).ok());
     }
 }
-inline void give_out(SimulatedDisk& disk, const Path& directory) {
-    std::filesystem::create_directories(directory);
+inline void give_out_as(SimulatedDisk& disk, const Path& directory, const Path& real) {
+    std::filesystem::create_directories(real);
     const std::vector<std::string> names = *disk.list(directory);
     for (const std::string& name : names) {
         const std::vector<std::byte>& bytes = *disk.bytes(directory / name);
-        std::ofstream file(directory / name, std::ios::binary | std::ios::trunc);
+        std::ofstream file(real / name, std::ios::binary | std::ios::trunc);
         file.write(reinterpret_cast<const char*>(bytes.data()),
                    static_cast<std::streamsize>(bytes.size()));
     }
@@ -95,8 +95,8 @@ inline void pack_to(const PackOptions& options) {
     SimulatedDisk disk(1);
     SystemDisk source;
     pack_or_fail(source, disk, options);
-    give_out(disk, options.destination);
-    for (const Path& also : options.also) give_out(disk, also);
+    give_out_as(disk, options.destination, options.destination);
+    for (const Path& also : options.also) give_out_as(disk, also, also);
 }
 
 [[nodiscard]] inline VerifyResult verify_or_fail(Disk& source, Disk& disk,
