@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures with `millrace bench` and writes the figures into the tables of docs/performance.md.
 
-    performance.py --millrace BINARY [--model DIR …] [--rival ROWS] [--sections machine,ops,model,rival]
+    performance.py --millrace BINARY [--model DIR …] [--rival ROWS] [--sections machine,ops,model,archive,rival]
                    [--repeat N] [--threads N] [--flags FLAGS] [--document FILE]
     performance.py --millrace BINARY --check
 
@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTIONS = ("machine", "ops", "model", "rival")
+SECTIONS = ("machine", "ops", "model", "archive", "rival")
 
 
 def parse_arguments(arguments):
@@ -107,7 +107,8 @@ def measure(o, section):
             return None
         return f"{origin('--rival ' + Path(o.rival).name)}\n\n{table_of(rows_of(Path(o.rival).read_text()))}"
     if section != "model":
-        command, rows = bench(o, section)
+        known = ("--prefill", "8192") if section == "archive" else ()
+        command, rows = bench(o, section, *known)
         return f"{origin(command)}\n\n{table_of(rows)}"
     parts = []
     for model in o.model or [str(ROOT / "assets/demo")]:
@@ -133,10 +134,10 @@ def comparable(names):
 
 
 def check(o):
-    """Sentences on what the document's tables of machine and ops say that is not so."""
+    """Sentences on what the document's tables of machine, ops and archive say that is not so."""
     o.repeat = 1
     text = o.document.read_text()
-    for section in ("machine", "ops"):
+    for section in ("machine", "ops", "archive"):
         found = section_pattern(section).search(text)
         if not found:
             yield f"{o.document.name} has no section {section}"
