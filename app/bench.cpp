@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "app/bench_model.h"
+#include "app/bench_stream.h"
 #include "app/verbs.h"
 #include "core/base/machine.h"
 #include "core/base/strings.h"
@@ -48,6 +49,11 @@ Status run_bench(const BenchOptions& options, BenchReport& report) {
             setting,
             {.model = options.model, .contexts = options.contexts, .prefill = options.prefill},
             report);
+    }
+    if (options.what == "io") return bench_io(setting, options.model, report);
+    if (options.what == "stream") {
+        constexpr int64_t kPromptMax = 512;
+        return bench_stream(setting, options.model, std::min(options.prefill, kPromptMax), report);
     }
     std::vector<Path> files;
     if (!options.file.empty()) {

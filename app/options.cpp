@@ -77,8 +77,10 @@ constexpr std::array<ManualText, 10> kManual = {{
      "millrace logits --tokens ids.json --prefill 2 --out logits.safetensors"},
     {"bench", "measures the machine, the operations, a model", "WHAT [FLAGS]",
      "WHAT is machine (memory, caches, dot products, drive), ops (each operation at the real "
-     "model's shapes, with weights from memory) or model (prefill and decode, and where the time "
-     "of a token goes). Every figure is shown beside its limit, measured in the same run: bytes "
+     "model's shapes, with weights from memory), model (prefill and decode, and where the time "
+     "of a token goes), io (experts through the reader, against a plain reader of the same files) "
+     "or stream (tokens whose experts are read from the drive: hardly any in memory, most of them, "
+     "a prompt of --prefill tokens). Every figure is shown beside its limit, measured in the same run: bytes "
      "against the read bandwidth of all threads, multiply-adds against the dot products they are "
      "made of. Unlike elsewhere all experts stay in memory unless --ram-budget says otherwise.\n"
      "\n"

@@ -70,7 +70,7 @@ struct EvalOptions {
 
 struct BenchOptions {
     ModelOptions model;
-    std::string what;  // machine, ops, model
+    std::string what;  // machine, ops, model, io, stream
     int repeat = 5;
     std::string only, file;
     std::vector<int64_t> contexts = {1024, 65536, 262144};

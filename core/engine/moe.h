@@ -30,6 +30,7 @@ struct MoeScratch {
     std::span<int32_t> rows;       // [n], of one expert
     std::span<float> row_weights;  // [n]
     std::span<ExpertId> used;      // [E]
+    std::span<ExpertId> guesses;   // [k]
 
     [[nodiscard]] static MoeScratch take(Arena& arena, const ModelConfig& config,
                                          int64_t chunk_max);
@@ -38,6 +39,8 @@ struct MoeScratch {
 struct Experts {
     ExpertCache& cache;
     const ExpertSource& source;
+    // The next layer's router, if it has one to guess with.
+    const MoeWeights* next = nullptr;
 };
 
 // y = moe(x): x is the normed input [n, d], y [n, d]. Fails when the drive does, naming file and expert.
