@@ -6,6 +6,7 @@
 
 #include "app/bench_archive.h"
 #include "app/bench_model.h"
+#include "app/bench_stream.h"
 #include "app/verbs.h"
 #include "core/base/machine.h"
 #include "core/base/strings.h"
@@ -50,6 +51,11 @@ Status run_bench(const BenchOptions& options, BenchReport& report) {
              .tokens = options.tiny ? 256 : options.prefill,
              .directory = options.state_directory / cat("bench-archive-", ::getpid())},
             report);
+    }
+    if (options.what == "io") return bench_io(setting, options.model, report);
+    if (options.what == "stream") {
+        constexpr int64_t kPromptMax = 512;
+        return bench_stream(setting, options.model, std::min(options.prefill, kPromptMax), report);
     }
     std::vector<Path> files;
     if (!options.file.empty()) {

@@ -63,8 +63,11 @@ constexpr std::array<ManualText, 15> kManual = {{
     {"bench", "measures the machine, the operations, a model", "WHAT [FLAGS]",
      "WHAT is machine (memory, caches, dot products, drive), ops (each operation at the real "
      "model's shapes, with weights from memory), model (prefill and decode, and where the time "
-     "of a token goes) or archive (a known beginning of --prefill tokens loaded from the KV "
-     "archive against computing it, with the same bits). Every figure is shown beside its limit, "
+     "of a token goes), archive (a known beginning of --prefill tokens loaded from the KV "
+     "archive against computing it, with the same bits), io (experts through the reader, against a "
+     "plain reader of the same files) or stream (tokens whose experts are read from the drive: "
+     "hardly any in memory, most of them, a prompt of --prefill tokens). Every figure is shown "
+     "beside its limit, "
      "measured in the same run: bytes "
      "against the read bandwidth of all threads, multiply-adds against the dot products they are "
      "made of. Unlike elsewhere all experts stay in memory unless --ram-budget says otherwise.\n"

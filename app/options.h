@@ -97,7 +97,7 @@ struct CalibrateOptions {
 
 struct BenchOptions {
     ModelOptions model;
-    std::string what;  // machine, ops, model, archive
+    std::string what;  // machine, ops, model, archive, io, stream
     int repeat = 5;
     std::string only, file;
     std::vector<int64_t> contexts = {1024, 65536, 262144};

@@ -57,6 +57,13 @@ Error budget_error(const ExpertCacheOptions& options, uint64_t slots_needed, uin
                 mebibytes, "M or more")};
 }
 
+// One token's experts of one layer, of what is left when a token can be computed. Nothing needs to be guessed where
+// everything has its slot.
+int32_t guess_slots(int32_t slots, int64_t experts, int32_t min_slots) {
+    if (slots >= experts) return 0;
+    return std::clamp(slots - min_slots, 0, min_slots - 1);
+}
+
 }  // namespace
 
 double ExpertCacheStats::bandwidth() const {
@@ -72,8 +79,10 @@ ExpertCache::ExpertCache(ExpertLayout layout, const ExpertCacheOptions& options,
       slot_bytes_(layout_.slot_bytes()),
       arena_(std::move(arena)),
       // As many slots as a token needs in a layer are kept out of the hands of hints.
-      table_(slots, layout_.layers, layout_.experts, std::max(slots - (options.min_slots - 1), 0)),
-      own_ranks_(static_cast<size_t>(layout_.experts)) {
+      table_(slots, layout_.layers, layout_.experts, std::max(slots - (options.min_slots - 1), 0),
+             guess_slots(slots, layout_.expert_count(), options.min_slots)),
+      own_ranks_(static_cast<size_t>(layout_.experts)),
+      layer_wait_ns_(static_cast<size_t>(layout_.layers)) {
     for (Batch& b : batches_) b.entries.reserve(static_cast<size_t>(slots));
 }
 
@@ -199,12 +208,16 @@ Result<LeaseBatch> ExpertCache::acquire(LayerId layer, std::span<const ExpertId>
         if (!pin_where_it_is(entry)) ++homeless_;
         free->entries.push_back(entry);
     }
+    ++acquires_without_miss_;
     for (Entry& entry : free->entries) {
         if (entry.state != EntryState::kHomeless) continue;
+        acquires_without_miss_ = 0;
         add_one(counts_.misses);
         if (find_home(entry)) --homeless_;
     }
+    forget_guesses(layer);
     make_room();
+    if (homeless_ == 0) table_.refill();
     return LeaseBatch(this, static_cast<int32_t>(free - batches_.begin()));
 }
 
@@ -226,7 +239,13 @@ bool ExpertCache::pin_where_it_is(Entry& entry) {
     const bool hinted = table_.hinted(*slot);
     const bool loading = table_.state(*slot) == SlotState::kLoading;
     add_one(loading ? counts_.joins : counts_.hits);
-    if (hinted) add_one(counts_.hint_hits);
+    if (table_.guessed(*slot)) {
+        guess_gate_.used();
+        add(counts_.guess_bytes_used, layout_.place(entry.key).slot_bytes());
+        acquires_without_miss_ = 0;  // it would have been one
+    } else if (hinted) {
+        add_one(counts_.hint_hits);
+    }
     if (hinted && loading) {
         port_->send({.kind = IoCommand::Kind::kPromote,
                      .slot = *slot,
@@ -242,7 +261,7 @@ bool ExpertCache::pin_where_it_is(Entry& entry) {
 bool ExpertCache::find_home(Entry& entry) {
     std::optional<SlotId> slot = table_.find(entry.key);
     if (!slot) {
-        slot = table_.take(entry.key, Priority::kDemand);
+        slot = table_.take(entry.key, Claim::kDemand);
         if (!slot) return false;
         begin_load(*slot, Priority::kDemand);
     }
@@ -294,13 +313,53 @@ void ExpertCache::hint(LayerId layer, std::span<const ExpertId> ids) {
             continue;
         }
         const std::optional<SlotId> slot =
-            homeless_ == 0 ? table_.take(key, Priority::kHint) : std::nullopt;
+            homeless_ == 0 ? table_.take(key, Claim::kHint) : std::nullopt;
         if (!slot) {
             add_one(counts_.hints_refused);
             continue;
         }
         add_one(counts_.hint_reads);
         begin_load(*slot, Priority::kHint);
+    }
+}
+
+bool ExpertCache::wants_guess() {
+    const bool missing = acquires_without_miss_ <= layout_.layers;
+    const bool wanted =
+        missing && homeless_ == 0 && slots() < layout_.expert_count() && guess_gate_.open();
+    table_.keep_for_guesses(wanted);
+    return wanted;
+}
+
+void ExpertCache::guess(LayerId layer, std::span<const ExpertId> ids) {
+    if (homeless_ > 0) return;
+    table_.keep_for_guesses(true);
+    table_.refill();
+    for (const ExpertId id : ids) {
+        const ExpertKey key{layer, id};
+        if (!layout_.contains(key) || table_.find(key)) continue;
+        const std::optional<SlotId> slot = table_.take(key, Claim::kGuess);
+        if (!slot) return;
+        add_one(counts_.guess_reads);
+        begin_load(*slot, Priority::kHint);
+    }
+}
+
+// The layer has been reached, and this is what it did not ask for.
+void ExpertCache::forget_guesses(LayerId layer) {
+    for (size_t i = table_.guesses().size(); i > 0; --i) {
+        const SlotId slot = table_.guesses()[i - 1];
+        if (table_.key(slot).layer != layer) continue;
+        guess_gate_.wasted();
+        add(counts_.guess_bytes_wasted, layout_.place(table_.key(slot)).slot_bytes());
+        if (table_.state(slot) == SlotState::kReady) {
+            table_.discard(slot);
+            continue;
+        }
+        table_.call_off(slot);
+        port_->send({.kind = IoCommand::Kind::kCallOff,
+                     .slot = slot,
+                     .generation = table_.generation(slot)});
     }
 }
 
@@ -319,10 +378,12 @@ void ExpertCache::take_reports() {
     }
 }
 
-void ExpertCache::wait_for_report() {
+void ExpertCache::wait_for_report(LayerId layer) {
     const int64_t begin = clock_.now_ns();
     port_->wait();
-    add(counts_.wait_ns, clock_.now_ns() - begin);
+    const int64_t waited = clock_.now_ns() - begin;
+    add(counts_.wait_ns, waited);
+    add(layer_wait_ns_[static_cast<size_t>(layer.value)], waited);
 }
 
 Result<std::optional<size_t>> ExpertCache::next(Batch& batch) {
@@ -348,7 +409,7 @@ Result<std::optional<size_t>> ExpertCache::next(Batch& batch) {
             }
         }
         if (all_returned) return std::optional<size_t>();
-        wait_for_report();
+        wait_for_report(batch.entries.front().key.layer);
     }
 }
 
@@ -405,6 +466,8 @@ const std::byte* ExpertCache::data(ExpertKey key, SlotId slot, int32_t range) co
 ExpertCacheStats ExpertCache::stats() const {
     const IoCounts io = port_->counts();
     const auto get = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
+    std::vector<int64_t> layer_waits;
+    for (const auto& wait : layer_wait_ns_) layer_waits.push_back(get(wait));
     return {.hits = get(counts_.hits),
             .joins = get(counts_.joins),
             .misses = get(counts_.misses),
@@ -414,6 +477,10 @@ ExpertCacheStats ExpertCache::stats() const {
             .hints_refused = get(counts_.hints_refused),
             .failures = get(counts_.failures),
             .wait_ns = get(counts_.wait_ns),
+            .layer_wait_ns = std::move(layer_waits),
+            .guess_reads = get(counts_.guess_reads),
+            .guess_bytes_used = get(counts_.guess_bytes_used),
+            .guess_bytes_wasted = get(counts_.guess_bytes_wasted),
             .reads = io.reads,
             .bytes_read = io.bytes_read,
             .retries = io.retries,

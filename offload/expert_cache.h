@@ -29,6 +29,7 @@
 #include "core/base/tensor.h"
 #include "core/base/types.h"
 #include "offload/expert_layout.h"
+#include "offload/guess_gate.h"
 #include "offload/io_engine.h"
 #include "offload/io_port.h"
 #include "offload/lease.h"
@@ -58,11 +59,14 @@ struct ExpertCacheStats {
     uint64_t joins = 0;   // being read already
     uint64_t misses = 0;  // had to be read
     uint64_t evictions = 0;
-    uint64_t hint_reads = 0;     // reads begun by hint
-    uint64_t hint_hits = 0;      // experts acquired that a hint had read or begun to read
-    uint64_t hints_refused = 0;  // no slot could be spared
-    uint64_t failures = 0;       // experts that could not be read
-    int64_t wait_ns = 0;         // the engine blocked in next
+    uint64_t hint_reads = 0;             // reads begun by hint
+    uint64_t hint_hits = 0;              // experts acquired that a hint had read or begun to read
+    uint64_t hints_refused = 0;          // no slot could be spared
+    uint64_t failures = 0;               // experts that could not be read
+    int64_t wait_ns = 0;                 // the engine blocked in next
+    std::vector<int64_t> layer_wait_ns;  // [layers] the same by layer
+    // Of guesses: experts read because they seemed likely, that were acquired, or that nobody wanted.
+    uint64_t guess_reads = 0, guess_bytes_used = 0, guess_bytes_wasted = 0;
     // Counted by the io thread.
     uint64_t reads = 0;       // chunks completed, in part or whole
     uint64_t bytes_read = 0;  // whole blocks, so a little more than the experts
@@ -113,6 +117,14 @@ public:
     // kHintLife acquires have passed, or until an acquire finds no other slot.
     void hint(LayerId layer, std::span<const ExpertId> ids);
 
+    // Whether it is worth finding out which experts the next layer may want: experts are missing, and guesses were right
+    // often enough (guess_gate.h). To be asked once before each guess.
+    [[nodiscard]] bool wants_guess();
+    // These experts of `layer`, likeliest first, may be wanted when it is reached. They are read while the drive has
+    // nothing better to do, into a few slots that are kept for that, and never drive out anybody else. What the layer's
+    // acquire does not ask for is forgotten then.
+    void guess(LayerId layer, std::span<const ExpertId> ids);
+
     [[nodiscard]] int32_t slots() const { return table_.size(); }
     [[nodiscard]] int32_t max_batch() const;
     // Any thread.
@@ -141,6 +153,7 @@ private:
     struct Counts {
         std::atomic<uint64_t> hits{0}, joins{0}, misses{0}, evictions{0}, hint_reads{0},
             hint_hits{0}, hints_refused{0}, failures{0};
+        std::atomic<uint64_t> guess_reads{0}, guess_bytes_used{0}, guess_bytes_wasted{0};
         std::atomic<int64_t> wait_ns{0};
     };
 
@@ -152,6 +165,7 @@ private:
     [[nodiscard]] IoEnginePlan io_plan() const;
 
     [[nodiscard]] Status check_batch(LayerId layer, std::span<const ExpertId> ids) const;
+    void forget_guesses(LayerId layer);
     void observe_own(LayerId layer, std::span<const ExpertId> ids);
     [[nodiscard]] bool pin_where_it_is(Entry& entry);
     [[nodiscard]] bool find_home(Entry& entry);
@@ -159,7 +173,7 @@ private:
     void house_homeless();
     void make_room();
     void take_reports();
-    void wait_for_report();
+    void wait_for_report(LayerId layer);
     [[nodiscard]] Result<std::optional<size_t>> next(Batch& batch);
     [[nodiscard]] Error failure_of(const Entry& entry) const;
     void unpin(SlotId slot);
@@ -174,10 +188,13 @@ private:
     PageBuffer arena_;  // [slots][slot_bytes]
     SlotTable table_;
     std::array<Batch, kBatchesMax> batches_;
-    int32_t homeless_ = 0;            // entries of all batches
-    LayerId observed_;                // the policy has seen this layer's decisions
-    std::vector<uint8_t> own_ranks_;  // [experts] when it has not
+    int32_t homeless_ = 0;  // entries of all batches
+    GuessGate guess_gate_;
+    int32_t acquires_without_miss_ = 0;  // in a row
+    LayerId observed_;                   // the policy has seen this layer's decisions
+    std::vector<uint8_t> own_ranks_;     // [experts] when it has not
     Counts counts_;
+    std::vector<std::atomic<int64_t>> layer_wait_ns_;  // [layers] as Counts
     std::unique_ptr<IoPort> port_;  // last: it stops reading before the arena goes
 };
 

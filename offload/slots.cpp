@@ -6,15 +6,18 @@
 
 namespace millrace {
 
-SlotTable::SlotTable(int32_t slots, int32_t layers, int32_t experts, int32_t hinted_max)
+SlotTable::SlotTable(int32_t slots, int32_t layers, int32_t experts, int32_t hinted_max,
+                     int32_t guesses_max)
     : experts_(experts),
       hinted_max_(hinted_max),
+      guesses_max_(guesses_max),
       slots_(static_cast<size_t>(slots)),
       homes_(static_cast<size_t>(layers) * static_cast<size_t>(experts), -1),
       empty_(slots),
       policy_(layers, experts),
       hinted_ready_(slots) {
     for (int32_t i = 0; i < slots; ++i) empty_.add({i});
+    guesses_.reserve(static_cast<size_t>(guesses_max));
 }
 
 int32_t& SlotTable::home(ExpertKey key) {
@@ -28,35 +31,59 @@ std::optional<SlotId> SlotTable::find(ExpertKey key) const {
     return SlotId{slot};
 }
 
-std::optional<SlotId> SlotTable::choose(Priority priority) const {
-    if (priority == Priority::kHint && hinted_ >= hinted_max_) return std::nullopt;
-    if (const auto slot = empty_.oldest()) return slot;
+std::optional<SlotId> SlotTable::choose(Claim claim) const {
+    const auto guesses = static_cast<int32_t>(guesses_.size());
+    if (claim == Claim::kGuess) return guesses < guesses_max_ ? empty_.oldest() : std::nullopt;
+    if (claim == Claim::kHint && hinted_ - guesses >= hinted_max_) return std::nullopt;
+    if (empty_.size() + guesses > kept_) {
+        if (const auto slot = empty_.oldest()) return slot;
+    }
     if (const auto key = policy_.victim()) return find(*key);
-    return priority == Priority::kDemand ? hinted_ready_.oldest() : std::nullopt;
+    if (const auto slot = empty_.oldest()) return slot;
+    return claim == Claim::kDemand ? hinted_ready_.oldest() : std::nullopt;
 }
 
-std::optional<SlotId> SlotTable::take(ExpertKey key, Priority priority) {
+std::optional<SlotId> SlotTable::take(ExpertKey key, Claim claim) {
     ENSURE(!find(key));
-    const std::optional<SlotId> chosen = choose(priority);
+    const std::optional<SlotId> chosen = choose(claim);
     if (!chosen) return std::nullopt;
     Slot& slot = at(*chosen);
-    if (slot.state == SlotState::kReady) {
-        ++evictions_;
-        make_unevictable(*chosen);
-        end_hint(*chosen);
-        forget(*chosen);
-    } else {
-        empty_.remove(*chosen);
-    }
+    if (slot.state == SlotState::kReady) evict(*chosen);
+    empty_.remove(*chosen);
     slot.state = SlotState::kLoading;
     slot.key = key;
     ++slot.generation;
     home(key) = chosen->value;
-    if (priority == Priority::kHint) {
-        slot.hinted = true;
-        ++hinted_;
+    if (claim == Claim::kDemand) return chosen;
+    slot.hinted = true;
+    ++hinted_;
+    if (claim == Claim::kGuess) {
+        slot.guessed = true;
+        guesses_.push_back(*chosen);
     }
     return chosen;
+}
+
+// A ready unpinned slot is empty.
+void SlotTable::evict(SlotId id) {
+    ++evictions_;
+    discard(id);
+}
+
+void SlotTable::discard(SlotId id) {
+    ENSURE(at(id).state == SlotState::kReady && at(id).pins == 0);
+    make_unevictable(id);
+    end_hint(id);
+    forget(id);
+    make_empty(id);
+}
+
+void SlotTable::refill() {
+    while (empty_.size() + static_cast<int32_t>(guesses_.size()) < kept_) {
+        const auto key = policy_.victim();
+        if (!key) return;
+        evict(*find(*key));
+    }
 }
 
 std::optional<SlotId> SlotTable::hinted_loading() const {
@@ -172,7 +199,9 @@ void SlotTable::make_unevictable(SlotId id) {
 void SlotTable::end_hint(SlotId id) {
     Slot& slot = at(id);
     if (slot.hinted) --hinted_;
+    if (slot.guessed) std::erase(guesses_, id);
     slot.hinted = false;
+    slot.guessed = false;
 }
 
 }  // namespace millrace

@@ -162,6 +162,25 @@ MatrixView<const uint8_t> rank_rows(const MoeWeights& weights, MatrixView<const 
     return ranks;
 }
 
+// What the next layer's router says of this layer's input: the streams change little from one to the next. Only for one
+// token; a prompt wants nearly every expert anyway. Overwrites the scores and ranks of this layer, which have done their
+// work.
+void guess_next(Ops& ops, LayerId layer, MatrixView<const Bf16> x, const Experts& experts,
+                const MoeScratch& scratch) {
+    if (experts.next == nullptr || x.rows > 1 || !experts.cache.wants_guess()) return;
+    const MatrixView<float> logits = scratch.logits.slice_rows(0, 1);
+    ops.linear_f32(x, experts.next->gate, logits);
+    const auto ranks = scratch.ranks.row(0);
+    rank_experts(logits.row(0), experts.next->bias, {}, ranks);
+    size_t count = 0;
+    for (size_t rank = 0; rank < scratch.guesses.size(); ++rank) {
+        for (size_t e = 0; e < ranks.size() && count < scratch.guesses.size(); ++e) {
+            if (ranks[e] == rank) scratch.guesses[count++] = ExpertId{static_cast<int32_t>(e)};
+        }
+    }
+    experts.cache.guess(LayerId{layer.value + 1}, scratch.guesses.first(count));
+}
+
 }  // namespace
 
 MoeScratch MoeScratch::take(Arena& arena, const ModelConfig& config, int64_t chunk_max) {
@@ -185,6 +204,7 @@ MoeScratch MoeScratch::take(Arena& arena, const ModelConfig& config, int64_t chu
     s.row_weights = arena.list<float>(n * k);
     s.calls = arena.list<ExpertCall>(k);
     s.used = arena.list<ExpertId>(config.experts);
+    s.guesses = arena.list<ExpertId>(k);
     return s;
 }
 
@@ -224,6 +244,8 @@ Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
     const MoeInput input{{x, x8}, route_weights, config.swiglu_limit};
     const MatrixView<Bf16> shared = scratch.shared.slice_rows(0, n);
     const auto run_shared = [&] {
+        begin_part(observer, StepPart::kRouter);
+        guess_next(ops, layer, x, experts, scratch);
         begin_part(observer, StepPart::kShared);
         ops.expert(input.x, scratch.all_rows.first(static_cast<size_t>(n)), weights.shared, {},
                    input.limit, shared);

@@ -31,6 +31,7 @@ struct MoeScratch {
     std::span<float> row_weights;  // [n·k]
     std::span<ExpertCall> calls;   // [k], experts of one row each that wait for each other
     std::span<ExpertId> used;      // [E]
+    std::span<ExpertId> guesses;   // [k]
 
     [[nodiscard]] static MoeScratch take(Arena& arena, const ModelConfig& config,
                                          int64_t chunk_max);
@@ -39,6 +40,8 @@ struct MoeScratch {
 struct Experts {
     ExpertCache& cache;
     const ExpertSource& source;
+    // The next layer's router, if it has one to guess with.
+    const MoeWeights* next = nullptr;
 };
 
 // y = moe(x): x is the normed input [n, d], y [n, d]. Fails when the drive does, naming file and expert.

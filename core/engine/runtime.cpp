@@ -13,28 +13,6 @@
 namespace millrace {
 namespace {
 
-// offload knows bytes, the model knows experts: the engine is where they meet.
-ExpertLayout layout_of(const ExpertSource& source) {
-    ExpertLayout layout;
-    layout.files = source.files();
-    layout.layers = source.layers();
-    layout.experts = source.experts();
-    for (int32_t l = 0; l < source.layers(); ++l) {
-        for (int32_t e = 0; e < source.experts(); ++e) {
-            const ExpertRecord& record = source.record({LayerId{l}, ExpertId{e}});
-            ExpertPlace place;
-            place.range_count = record.range_count;
-            place.checksum = record.checksum;
-            for (size_t r = 0; r < static_cast<size_t>(record.range_count); ++r) {
-                const ByteRange& range = record.ranges[r];
-                place.ranges[r] = {range.file, range.offset, range.bytes};
-            }
-            layout.places.push_back(place);
-        }
-    }
-    return layout;
-}
-
 Status check_options(const RuntimeOptions& options, const ModelConfig& config) {
     if (options.ops != "cpu" && options.ops != "reference") {
         return Error{ErrorCode::kUnsupported,
@@ -78,6 +56,27 @@ std::unique_ptr<Ops> make_ops(Pool& pool, const RuntimeOptions& options) {
 }
 
 }  // namespace
+
+ExpertLayout expert_layout(const ExpertSource& source) {
+    ExpertLayout layout;
+    layout.files = source.files();
+    layout.layers = source.layers();
+    layout.experts = source.experts();
+    for (int32_t l = 0; l < source.layers(); ++l) {
+        for (int32_t e = 0; e < source.experts(); ++e) {
+            const ExpertRecord& record = source.record({LayerId{l}, ExpertId{e}});
+            ExpertPlace place;
+            place.range_count = record.range_count;
+            place.checksum = record.checksum;
+            for (size_t r = 0; r < static_cast<size_t>(record.range_count); ++r) {
+                const ByteRange& range = record.ranges[r];
+                place.ranges[r] = {range.file, range.offset, range.bytes};
+            }
+            layout.places.push_back(place);
+        }
+    }
+    return layout;
+}
 
 struct Runtime::Parts {
     Parts(Checkpoint opened, const RuntimeOptions& chosen)
@@ -140,7 +139,7 @@ Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory,
     // Reading the headers of the shards took memory that nobody needs any more and nobody has planned.
     ::malloc_trim(0);
     auto parts = std::make_unique<Parts>(std::move(opened), options);
-    const ExpertLayout layout = layout_of(parts->checkpoint.experts());
+    const ExpertLayout layout = expert_layout(parts->checkpoint.experts());
     parts->plan = parts->make_plan(layout);
     TRY(check_limit(parts->plan, parts->slots_min(), group_limits().memory_bytes));
 

@@ -31,6 +31,9 @@ struct RuntimeOptions {
     DirectIo direct_io = DirectIo::kAuto;
 };
 
+// offload knows bytes, the model knows experts: the engine is where they meet.
+[[nodiscard]] ExpertLayout expert_layout(const ExpertSource& source);
+
 class Runtime {
 public:
     [[nodiscard]] static Result<std::unique_ptr<Runtime>> open(const Path& checkpoint,

@@ -83,7 +83,12 @@ Chunk Step::chunk_of(std::span<const TokenId> tokens, int64_t first) {
 
 Status Step::run_layer(const Chunk& chunk, LayerId layer, const BlockWeights& weights, LayerKv& kv,
                        MatrixView<Bf16> streams) {
-    return run_block(context(), chunk, layer, weights, experts(), scratch_.block, observer_, kv,
+    Experts experts = this->experts();
+    const auto next = static_cast<size_t>(layer.value) + 1;
+    const std::vector<BlockWeights>& layers = checkpoint_.weights().layers;
+    // Layers that look their experts up are hinted, and drafts have nobody behind them.
+    if (next < layers.size() && layers[next].moe.tid2eid.empty()) experts.next = &layers[next].moe;
+    return run_block(context(), chunk, layer, weights, experts, scratch_.block, observer_, kv,
                      streams);
 }
 

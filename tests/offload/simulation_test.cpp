@@ -41,6 +41,9 @@ struct Totals {
         stats.retries += s.retries;
         stats.short_reads += s.short_reads;
         stats.checks_failed += s.checks_failed;
+        stats.guess_reads += s.guess_reads;
+        stats.guess_bytes_used += s.guess_bytes_used;
+        stats.guess_bytes_wasted += s.guess_bytes_wasted;
     }
 };
 
@@ -110,11 +113,12 @@ public:
     }
 
     void step() {
-        switch (random_.below(12)) {
+        switch (random_.below(14)) {
             case 0: return hint();
             case 1: return hint();
             case 2: clock_.advance(static_cast<int64_t>(random_.below(5'000'000))); return;
             case 3: return let_go();
+            case 4: return guess();
             default: return use();
         }
     }
@@ -176,6 +180,12 @@ private:
     void hint() {
         const auto count = static_cast<int32_t>(random_.below(6));
         cache_->hint(random_layer(), random_experts(random_, made_.layout.experts, count));
+    }
+
+    void guess() {
+        (void)cache_->wants_guess();
+        const auto count = static_cast<int32_t>(random_.below(6));
+        cache_->guess(random_layer(), random_experts(random_, made_.layout.experts, count));
     }
 
     void let_go() {
@@ -307,7 +317,7 @@ void report(const std::string& what, const Totals& t) {
             " wrong checksums), ", t.dropped_early, " batches dropped early; ", t.stats.hits,
             " hits, ", t.stats.joins, " joins, ", t.stats.misses, " misses, ", t.stats.evictions,
             " evictions, ", t.stats.hint_reads, " hint reads, ", t.stats.hint_hits, " hint hits, ",
-            t.stats.hints_refused, " hints refused");
+            t.stats.hints_refused, " hints refused, ", t.stats.guess_reads, " guesses");
 }
 
 TEST_CASE("a hundred thousand faults and no wrong byte") {
@@ -335,6 +345,9 @@ TEST_CASE("a hundred thousand faults and no wrong byte") {
     CHECK(totals.stats.checks_failed > 2 * totals.changed);
     CHECK(totals.stats.hint_hits > 1'000);
     CHECK(totals.stats.joins > 100);
+    CHECK(totals.stats.guess_reads > 500);
+    CHECK(totals.stats.guess_bytes_used > 0);
+    CHECK(totals.stats.guess_bytes_wasted > 0);
 }
 
 TEST_CASE("the same seed, the same order of events") {
