@@ -29,7 +29,7 @@ Json header_entry(const TensorEntry& tensor, uint64_t begin) {
 
 DenseFile::DenseFile(const std::vector<const TensorEntry*>& tensors, uint64_t store_id) {
     std::vector<const TensorEntry*> ordered;
-    for (const size_t element : {8, 4, 2, 1}) {
+    for (const size_t element : {8U, 4U, 2U, 1U}) {
         std::ranges::copy_if(tensors, std::back_inserter(ordered), [&](const TensorEntry* tensor) {
             return dtype_bytes(tensor->dtype) == element;
         });
