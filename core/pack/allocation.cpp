@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/base/strings.h"
@@ -67,7 +68,7 @@ public:
         for (const Group& layer : whole_layers()) {
             const std::vector<double>& share = layers_[layer.layer].expert_share;
             std::vector<size_t> order = layer.experts;
-            std::ranges::stable_sort(order, std::greater(), [&](size_t e) { return share[e]; });
+            std::ranges::sort(order, {}, [&](size_t e) { return std::pair(-share[e], e); });
             for (size_t c = 0; c < kClasses; ++c) {
                 const size_t first = c * order.size() / kClasses;
                 const size_t last = (c + 1) * order.size() / kClasses;

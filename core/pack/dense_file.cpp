@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "core/base/json.h"
 #include "core/base/strings.h"
@@ -26,16 +27,19 @@ Json header_entry(const TensorEntry& tensor, uint64_t begin) {
 
 }  // namespace
 
-DenseFile::DenseFile(std::vector<const TensorEntry*> tensors, uint64_t store_id) {
-    std::ranges::stable_sort(tensors, [](const TensorEntry* a, const TensorEntry* b) {
-        return dtype_bytes(a->dtype) > dtype_bytes(b->dtype);
-    });
+DenseFile::DenseFile(const std::vector<const TensorEntry*>& tensors, uint64_t store_id) {
+    std::vector<const TensorEntry*> ordered;
+    for (const size_t element : {8U, 4U, 2U, 1U}) {
+        std::ranges::copy_if(tensors, std::back_inserter(ordered), [&](const TensorEntry* tensor) {
+            return dtype_bytes(tensor->dtype) == element;
+        });
+    }
     Json metadata;
     metadata.set(std::string(kStoreIdMember), hex16(store_id));
     Json::Object members;
     members.emplace_back("__metadata__", std::move(metadata));
     uint64_t end = 0;
-    for (const TensorEntry* tensor : tensors) {
+    for (const TensorEntry* tensor : ordered) {
         members.emplace_back(tensor->name, header_entry(*tensor, end));
         tensors_.push_back({tensor, end});
         end += tensor->bytes;

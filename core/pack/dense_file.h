@@ -17,7 +17,7 @@ namespace millrace {
 class DenseFile {
 public:
     // `tensors` must outlive this object.
-    DenseFile(std::vector<const TensorEntry*> tensors, uint64_t store_id);
+    DenseFile(const std::vector<const TensorEntry*>& tensors, uint64_t store_id);
 
     [[nodiscard]] uint64_t bytes() const { return bytes_; }
     // What stands at [offset, offset + out.size()) of the file, zeros behind its end. `reader` has the files of the

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "core/base/machine.h"
@@ -251,8 +252,8 @@ Status Checking::check(const VerifyOptions& options) {
     TRY(run_lanes(lanes, todo.size(), [&](size_t item, int lane) {
         return check_stretch(todo[item], reader, memory[static_cast<size_t>(lane)].bytes());
     }));
-    std::ranges::stable_sort(faults_, {}, [](const Fault& fault) {
-        return std::tuple(fault.file.value_or(-1), fault.told.offset);
+    std::ranges::sort(faults_, {}, [](const Fault& fault) {
+        return std::tuple(fault.file.value_or(-1), fault.told.offset, fault.told.what);
     });
     return {};
 }
