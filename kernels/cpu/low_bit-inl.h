@@ -5,13 +5,15 @@
 // A dword of codes is read two bits (kQ2v: four bits) of every byte at a time: round (d, k) of a group, d = 0, 1 and
 // k = 0 … 3, brings columns 16d + k + 0, 4, 8, 12.
 
-// Of every index the bf16 of its level, halves apart, and the level plus 128.
+// Of every index the bf16 of its level, whole and its bytes apart, and the level plus 128.
 template <int kBits>
 struct LevelTable {
     alignas(64) std::array<uint8_t, 1 << kBits> low, high, bytes;
+    alignas(64) std::array<uint16_t, 1 << kBits> whole;
 
     constexpr void put(size_t index, int8_t level) {
         const uint16_t bits = to_bf16(static_cast<float>(level)).bits;
+        whole[index] = bits;
         low[index] = static_cast<uint8_t>(bits & 255);
         high[index] = static_cast<uint8_t>(bits >> 8);
         bytes[index] = static_cast<uint8_t>(level + 128);
@@ -103,6 +105,9 @@ struct Q2v {
 template <int kBits>
 [[gnu::always_inline]] inline void level_pairs(const LevelTable<kBits>& table, const I& index,
                                                Pairs* even, Pairs* odd) {
+    if constexpr (kBits == 6) {
+        if (lookup_pairs(table.whole.data(), index, even, odd)) return;
+    }
     const I lower = lookup_table<kBits>(table.low.data(), index);
     const I upper = lookup_table<kBits>(table.high.data(), index);
     const I first = all_int(0x00FF00FF), second = all_int(static_cast<int32_t>(0xFF00FF00));

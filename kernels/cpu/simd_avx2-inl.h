@@ -327,6 +327,9 @@ struct Pairs {
 [[gnu::always_inline]] inline void store_pairs(Bf16* at, Pairs pairs) {
     store_pairs(at, pairs.low, pairs.high);
 }
+[[gnu::always_inline]] inline bool lookup_pairs(const uint16_t*, I, Pairs*, Pairs*) {
+    return false;
+}
 // Bytes of the 16 codes' bf16, lower and upper.
 alignas(16) constexpr uint8_t kE2m1Lower[16] = {0, 0, 0x80, 0xC0, 0, 0x40, 0x80, 0xC0,
                                                 0, 0, 0x80, 0xC0, 0, 0x40, 0x80, 0xC0};

@@ -356,6 +356,16 @@ constexpr E4m3Table kE4m3Table = make_e4m3_table();
     store_pairs(at, F{pairs.low}, F{pairs.high});
 #endif
 }
+// The bf16 at the indices (below 64) in bytes 0 and 2, and in bytes 1 and 3, of a table aligned to 64. False: nothing was
+// done, this ISA has no faster way than looking up bytes.
+[[gnu::always_inline]] inline bool lookup_pairs(const uint16_t* table, I index, Pairs* even,
+                                                Pairs* odd) {
+    const __m512i first = _mm512_load_si512(table), second = _mm512_load_si512(table + 32);
+    const __m512i upper = _mm512_srli_epi16(index.v, 8);
+    *even = pairs_of(I{_mm512_permutex2var_epi16(first, index.v, second)});
+    *odd = pairs_of(I{_mm512_permutex2var_epi16(first, upper, second)});
+    return true;
+}
 // e2m1 nibbles kAt and kAt + 4 of every lane (nibble 0 is the lowest).
 template <int kAt>
 [[gnu::always_inline]] inline Pairs e2m1_pairs(I nibbles) {

@@ -284,6 +284,7 @@ inline Pairs pairs_of(const I& bits) {
             lanes<F>([&](int l) { return std::bit_cast<float>(bits.v[l] & -65536); })};
 }
 inline void store_pairs(Bf16* at, const Pairs& pairs) { store_pairs(at, pairs.low, pairs.high); }
+inline bool lookup_pairs(const uint16_t*, const I&, Pairs*, Pairs*) { return false; }
 template <int kAt>
 inline Pairs e2m1_pairs(const I& nibbles) {
     return {lanes<F>([&](int l) { return kE2m1Values[(nibbles.v[l] >> (4 * kAt)) & 15]; }),
