@@ -57,7 +57,8 @@ public:
         const ModelConfig& config = checkpoint_->config();
         const int32_t all = config.layer_count() * config.experts;
         const uint64_t slot = expert_layout(checkpoint_->experts()).slot_bytes();
-        const int32_t least = std::min(config.experts_per_token + 1, all);
+        // One layer at work and guesses of the next.
+        const int32_t least = std::min(2 * config.experts_per_token + 1, all);
         if (report_.wants("stream.cold")) {
             TRY(decode("stream.cold", static_cast<uint64_t>(least) * slot));
         }
@@ -248,7 +249,11 @@ private:
         report_.add_part(row + ".wait", 1e3 * waited / tokens, "ms/tok", 1e3 * seconds / tokens);
         const auto longest = std::ranges::max_element(end.layer_wait_ns);
         report_.note(cat(
-            row, ": ", fixed(tokens / seconds, 2), " tok/s, ", end.slots, " slots; ",
+            row, ": ", fixed(tokens / seconds, 2), " tok/s, ", end.slots, " slots, of experts ",
+            fixed(100 * since(end.joins, begin.joins) / asked, 1),
+            " % were on their way; the drive was busy ",
+            fixed(100 * since(end.drive_busy_ns, begin.drive_busy_ns) * kGiga / seconds, 0),
+            " % of the time; ",
             human_bytes(static_cast<uint64_t>(since(end.bytes_read, begin.bytes_read) / tokens)),
             " read per token, ", human_bytes(end.guess_bytes_used), " of guesses used, ",
             human_bytes(end.guess_bytes_wasted), " wasted; layer ",

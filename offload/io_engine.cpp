@@ -251,7 +251,8 @@ std::optional<uint32_t> IoEngine::cut_chunk(Drive& drive, SlotOrder& queue) {
 bool IoEngine::fits(Drive& drive, const Chunk& chunk) const {
     if (drive.in_flight == 0) return true;
     const bool hint = loads_[static_cast<size_t>(chunk.slot.value)].priority == Priority::kHint;
-    const uint64_t window = hint ? drive.window.bytes() / 2 : drive.window.bytes();
+    const uint64_t window =
+        hint ? std::min(drive.window.bytes(), plan_.window_bytes / 2) : drive.window.bytes();
     const bool room =
         drive.in_flight < chunks_per_drive_ && drive.in_flight_bytes + chunk.rest() <= window;
     drive.full = drive.full || !room;

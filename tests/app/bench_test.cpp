@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "app/bench_model.h"
+#include "app/bench_stream.h"
 #include "core/base/json.h"
 #include "core/base/strings.h"
 #include "tests/kernels/cpu_fixture.h"
@@ -193,6 +194,34 @@ TEST_CASE("bench model: prefill, decode at several lengths, and the parts of a t
     const Rows decode = run_model(2, "cpu", "decode.300");
     CHECK(decode.contains("decode.300"));
     CHECK_FALSE(decode.contains("prefill.fp8"));
+}
+
+TEST_CASE("bench io and bench stream: shares of what a plain reader gets, hits, waits") {
+    SystemClock clock;
+    BenchReport report(nullptr, BenchFormat::kTable, "");
+    const BenchSetting setting = tiny_setting(clock, 2);
+    ModelOptions model;
+    model.directory = test::demo_checkpoint();
+    for (const Status& status :
+         {bench_io(setting, model, report), bench_stream(setting, model, 64, report)}) {
+        REQUIRE_MESSAGE(status.ok(), (status.ok() ? "" : status.error().message));
+    }
+    std::map<std::string, BenchRow> rows;
+    for (const BenchRow& row : report.rows()) {
+        CHECK(std::isfinite(row.value));
+        rows[row.row] = row;
+    }
+    for (const char* name : {"io.random", "stream.cold", "stream.warm", "stream.prefill"}) {
+        CAPTURE(name);
+        REQUIRE(rows.contains(name));
+        CHECK(rows[name].value > 0);
+        CHECK(*rows[name].limit > 0);
+        CHECK(*rows[name].share > 0);
+    }
+    CHECK(rows["io.cpu"].value > 0);
+    CHECK(rows["stream.cold.hits"].value < rows["stream.warm.hits"].value);
+    CHECK(rows["stream.warm.hits"].value > 50);
+    CHECK(rows["stream.prefill.wait"].value <= *rows["stream.prefill.wait"].limit);
 }
 
 TEST_CASE("bench on the command line") {

@@ -33,6 +33,7 @@ void check_budgets(const Path& checkpoint) {
     const int32_t all = resident.stats.slots;
     const int32_t least = test::open_runtime(checkpoint)->config().experts_per_token + 1;
     int64_t values = 0;
+    uint64_t guesses = 0;
     for (const int32_t slots : {least, least + 1, all / 4, all / 2, all - 1, all}) {
         for (const IoBackend io : {IoBackend::kUring, IoBackend::kPread}) {
             for (const DirectIo direct : {DirectIo::kAuto, DirectIo::kOff}) {
@@ -48,9 +49,11 @@ void check_budgets(const Path& checkpoint) {
                 CHECK_MESSAGE(c.unequal + c.one_ulp == 0, slots, " slots, ", streamed.stats.backend,
                               ": ", c.text());
                 values += c.compared;
+                guesses += streamed.stats.guess_reads;
             }
         }
     }
+    CHECK(guesses > 0);
     MESSAGE(checkpoint.filename().string(), ": ", values,
             " logits of streamed runs compared with resident ones");
 }
