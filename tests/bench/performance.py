@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures with `millrace bench` and writes the figures into the tables of docs/performance.md.
 
-    performance.py --millrace BINARY [--model DIR …] [--rival ROWS] [--sections machine,ops,model,archive,rival]
+    performance.py --millrace BINARY [--model DIR …] [--rival ROWS] [--sections NAMES]
                    [--repeat N] [--threads N] [--flags FLAGS] [--document FILE]
     performance.py --millrace BINARY --check
 
@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTIONS = ("machine", "ops", "model", "archive", "rival")
+SECTIONS = ("machine", "ops", "model", "archive", "stream", "plan", "rival")
 
 
 def parse_arguments(arguments):
@@ -100,6 +100,33 @@ def origin(command):
     return f"Measured {datetime.date.today()} at commit {commit()} on {processor()}: `{command}`"
 
 
+def planned(o, model, memory, rows):
+    """What `millrace plan` says of the decoding that bench stream has just done, beside what it took."""
+    for kind in ("cold", "warm"):
+        name = f"stream.{kind}"
+        hits, drive = rows[f"{name}.hits"]["value"] / 100, rows[name]["limit"]
+        took = rows[f"{name}.wait"]["limit"]
+        command = [o.millrace, "plan", model, "--json", "--ram", "1T", "--context", "64", "--macs", "1G",
+                   "--hits", f"{hits:.4f}", "--drive", f"{drive:.3f}GB/s", "--memory", f"{memory:.3f}GB/s"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
+        said = 1e3 * json.loads(done.stdout)["decode_seconds"]
+        yield {"row": f"plan.{kind}", "value": said, "unit": "ms/tok", "limit": took, "share": said / took}
+
+
+def stream_sections(o):
+    """The tables of streaming, and of the plan against it: one run makes both."""
+    streams, plans = [], []
+    for model in o.model or [str(ROOT / "assets/demo")]:
+        memory = next(row["value"] for row in bench(o, "machine", "--only", "dram.read")[1] if row["row"] == "dram.read")
+        io_command, io_rows = bench(o, "io", "--model", model)
+        command, rows = bench(o, "stream", "--model", model)
+        head = f"### {Path(model).name}\n\n"
+        streams.append(f"{head}{origin(io_command + '`, `' + command)}\n\n{table_of(io_rows + rows)}")
+        table = table_of(planned(o, model, memory, {row["row"]: row for row in rows}))
+        plans.append(f"{head}{origin('millrace plan')}\n\n{table}")
+    return {"stream": "\n\n".join(streams), "plan": "\n\n".join(plans)}
+
+
 def measure(o, section):
     """The text between a section's comments; None when there is nothing to measure."""
     if section == "rival":
@@ -158,8 +185,9 @@ def main(arguments):
             print("\n".join(complaints) or f"{o.document.name} has the rows that there are")
             return 1 if complaints else 0
         text = o.document.read_text()
+        both = stream_sections(o) if {"stream", "plan"} & set(o.sections) else {}
         for section in o.sections:
-            table = measure(o, section)
+            table = both[section] if section in both else measure(o, section)
             if table is not None:
                 text = replace(text, section, table)
                 o.document.write_text(text)
