@@ -1,6 +1,7 @@
 #pragma once
 // What a drive gives to somebody who does nothing else: a few threads that read large blocks around the page cache, in no
-// order, into huge pages (small ones halve what virtual drives give), and throw them away. The limit beside which everything that streams is shown.
+// order, into huge pages (small ones halve what virtual drives give), and throw them away. The limit beside which everything
+// that streams is shown.
 
 #include <cstdint>
 #include <memory>

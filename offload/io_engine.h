@@ -11,8 +11,8 @@
 //
 // Every drive (Reader::drive) has queues and a window of its own, so that a slow one holds up nobody else; an expert that
 // lies on several drives is read from all of them at a time. Order of submission on a drive: demanded chunks, oldest load
-// first; hinted ones only while no demanded chunk waits, and only in half of the largest window, so that a demand that comes now has
-// little in front of it.
+// first; hinted ones only while no demanded chunk waits, and only in half of the largest window, so that a demand that comes
+// now has little in front of it.
 //
 // An expert with a checksum is compared with it when its last chunk has come, before it is reported: nobody sees a byte
 // that was not checked. It is done here and not by who uses the bytes, because this thread has little else to do, and the

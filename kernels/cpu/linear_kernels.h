@@ -18,9 +18,9 @@
 
 namespace millrace {
 
-inline constexpr int64_t kStrip = 16;           // outputs that one vector holds
-inline constexpr int64_t kTask = 2 * kStrip;    // outputs of one task
-inline constexpr int64_t kLinearGroup = 32;     // columns added together before they are scaled
+inline constexpr int64_t kStrip = 16;         // outputs that one vector holds
+inline constexpr int64_t kTask = 2 * kStrip;  // outputs of one task
+inline constexpr int64_t kLinearGroup = 32;   // columns added together before they are scaled
 // Rows of one call: whole tiles of 7 and of 4 rows, at least a chunk of 512.
 inline constexpr int64_t kLinearRowsMax = 532;
 
