@@ -21,8 +21,9 @@ constexpr int32_t kLayersMax = 1024, kExpertsMax = 4096, kRowsMax = 1 << 20;
 
 template <class T>
 void put(std::vector<std::byte>& out, std::span<const T> values) {
-    const auto bytes = std::as_bytes(values);
-    out.insert(out.end(), bytes.begin(), bytes.end());
+    const size_t at = out.size();
+    out.resize(at + values.size_bytes());
+    if (!values.empty()) std::memcpy(out.data() + at, values.data(), values.size_bytes());
 }
 
 template <class T>

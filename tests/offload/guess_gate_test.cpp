@@ -11,14 +11,19 @@ int opened(GuessGate& gate, int asked) {
     return count;
 }
 
-TEST_CASE("guessing goes on while one of three is wanted") {
+TEST_CASE("guessing goes on while two of three are wanted") {
     GuessGate gate;
     for (int i = 0; i < 1000; ++i) {
         gate.used();
-        gate.wasted();
+        gate.used();
         gate.wasted();
     }
     CHECK(opened(gate, 64) == 64);
+    for (int i = 0; i < 1000; ++i) {
+        gate.used();
+        gate.wasted();
+    }
+    CHECK_FALSE(gate.pays());
 }
 
 TEST_CASE("guesses that nobody wants end, and are tried again now and then") {
