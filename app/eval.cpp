@@ -53,8 +53,10 @@ public:
         } else {
             reference.directory = against;
         }
-        std::unique_ptr<Pair> pair(
-            new Pair(TRY(open_runtime(reference)), TRY(open_runtime(options))));
+        // One after the other: a TRY that returns in the middle of an expression forgets what stands before it.
+        std::unique_ptr<Runtime> first = TRY(open_runtime(reference));
+        std::unique_ptr<Runtime> second = TRY(open_runtime(options));
+        std::unique_ptr<Pair> pair(new Pair(std::move(first), std::move(second)));
         const ModelConfig& one = pair->reference_->config();
         const ModelConfig& other = pair->runtime_->config();
         if (one.vocabulary != other.vocabulary) {

@@ -8,11 +8,10 @@
 namespace millrace {
 
 Result<BlockReader::OpenFile> BlockReader::open_file(Disk& disk, const Path& path) {
-    OpenFile file {
-        path, 0, TRY(disk.open(path, OpenFor::kReading, Through::kDrive))
-        , TRY(disk.open(path, OpenFor::kReading, Through::kPageCache))
-        , {}
-    };
+    OpenFile file;
+    file.path = path;
+    file.direct = TRY(disk.open(path, OpenFor::kReading, Through::kDrive));
+    file.cached = TRY(disk.open(path, OpenFor::kReading, Through::kPageCache));
     file.bytes = TRY(file.direct->size());
     return file;
 }

@@ -69,7 +69,9 @@ TEST_CASE("a step says which part begins, and the same comes out whether anybody
         return std::ranges::count(runtime->config().layers, kind);
     };
     CHECK(count(StepPart::kHyperConnections) == 4 * layers);
-    CHECK(count(StepPart::kRouter) == layers);
+    // Once more where the next layer's router was asked for a guess.
+    CHECK(count(StepPart::kRouter) >= layers);
+    CHECK(count(StepPart::kRouter) <= 2 * layers);
     CHECK(count(StepPart::kShared) == layers);
     CHECK(count(StepPart::kIndexer) == of_kind(LayerKind::kSparse));
     CHECK(count(StepPart::kCompressor) == layers - of_kind(LayerKind::kWindow));
