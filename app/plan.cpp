@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <utility>
 
 #include "app/bench.h"
 #include "app/trace_file.h"
@@ -192,7 +193,8 @@ void add_advice(const PlanOptions& options, const std::optional<RouterTrace>& tr
                      format);
         }
     }
-    std::ranges::stable_sort(plan.advice, std::ranges::greater(), &Advice::decode);
+    std::ranges::sort(plan.advice, std::ranges::greater(),
+                      [](const Advice& a) { return std::pair(a.decode, a.prefill); });
 }
 
 Result<Sourced> measured_drive(const BenchSetting& setting, const Path& directory) {

@@ -64,9 +64,8 @@ Result<std::vector<Work>> read_work(const TraceOptions& options, const Conversat
 
 class Tracer {
 public:
-    Tracer(const TraceOptions& options, Runtime& runtime, RouterTrace& trace)
-        : options_(options),
-          runtime_(runtime),
+    Tracer(Runtime& runtime, RouterTrace& trace)
+        : runtime_(runtime),
           recorder_(trace),
           logits_(static_cast<size_t>(runtime.config().vocabulary)) {
         runtime_.step().observe(&recorder_);
@@ -104,7 +103,6 @@ private:
                                 {logits_.data(), 1, static_cast<int64_t>(logits_.size())});
     }
 
-    const TraceOptions& options_;
     Runtime& runtime_;
     Recorder recorder_;
     std::vector<float> logits_;
@@ -118,7 +116,7 @@ Status record(const TraceOptions& options, Terminal& terminal) {
     Session session = TRY(runtime->new_session());
     RouterTrace trace(shape_of(runtime->checkpoint()));
     {
-        Tracer tracer(options, *runtime, trace);
+        Tracer tracer(*runtime, trace);
         for (size_t i = 0; i < work.size(); ++i) {
             TRY(tracer.run(session, work[i], conversation.stop_ids()));
             terminal.progress(cat(i + 1, " of ", work.size(), " texts"));

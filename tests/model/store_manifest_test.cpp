@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+
 #include <set>
 
 #include "core/base/random.h"
@@ -152,7 +154,7 @@ TEST_CASE("a header block is known again, and any changed byte makes it none") {
     const auto same = decode_header(block);
     REQUIRE(same.has_value());
     CHECK(*same == header);
-    for (const size_t at : {0, 7, 8, 16, 20, 24, 31, 32, 39, 40, 4095}) {
+    for (const size_t at : std::to_array<size_t>({0, 7, 8, 16, 20, 24, 31, 32, 39, 40, 4095})) {
         block[at] ^= std::byte{1};
         CHECK(!decode_header(block).has_value());
         block[at] ^= std::byte{1};
