@@ -168,7 +168,8 @@ private:
     // What was read and used: guesses that nobody wanted do not count.
     static double useful_bytes(const ExpertCacheStats& now, const ExpertCacheStats& before) {
         return static_cast<double>(now.bytes_read - before.bytes_read) -
-               static_cast<double>(now.guess_bytes_wasted - before.guess_bytes_wasted);
+               static_cast<double>(now.guess_bytes_wasted - before.guess_bytes_wasted) -
+               static_cast<double>(now.bytes_called_off - before.bytes_called_off);
     }
 
     Status decode(const std::string& row, uint64_t budget) {

@@ -323,8 +323,22 @@ void ExpertCache::hint(LayerId layer, std::span<const ExpertId> ids) {
     }
 }
 
+void ExpertCache::measure_waiting() {
+    const int64_t now = clock_.now_ns(), waited = counts_.wait_ns.load(std::memory_order_relaxed);
+    if (asked_at_ns_ > 0 && now > asked_at_ns_) {
+        constexpr double kNew = 1.0 / 64;
+        const double share =
+            static_cast<double>(waited - waited_then_ns_) / static_cast<double>(now - asked_at_ns_);
+        waiting_ += kNew * (share - waiting_);
+    }
+    asked_at_ns_ = now;
+    waited_then_ns_ = waited;
+}
+
 bool ExpertCache::wants_guess() {
-    const bool missing = acquires_without_miss_ <= layout_.layers;
+    constexpr double kWaitingMax = 0.5;
+    measure_waiting();
+    const bool missing = acquires_without_miss_ <= layout_.layers && waiting_ < kWaitingMax;
     const bool wanted =
         missing && homeless_ == 0 && slots() < layout_.expert_count() && guess_gate_.open();
     table_.keep_for_guesses(wanted);
@@ -351,8 +365,8 @@ void ExpertCache::forget_guesses(LayerId layer) {
         const SlotId slot = table_.guesses()[i - 1];
         if (table_.key(slot).layer != layer) continue;
         guess_gate_.wasted();
-        add(counts_.guess_bytes_wasted, layout_.place(table_.key(slot)).slot_bytes());
         if (table_.state(slot) == SlotState::kReady) {
+            add(counts_.guess_bytes_wasted, layout_.place(table_.key(slot)).slot_bytes());
             table_.discard(slot);
             continue;
         }
@@ -486,6 +500,7 @@ ExpertCacheStats ExpertCache::stats() const {
             .retries = io.retries,
             .short_reads = io.short_reads,
             .drive_busy_ns = io.busy_ns,
+            .bytes_called_off = io.bytes_called_off,
             .bytes_checked = io.bytes_checked,
             .checks_failed = io.checks_failed,
             .check_ns = io.check_ns,

@@ -72,7 +72,9 @@ struct ExpertCacheStats {
     uint64_t bytes_read = 0;  // whole blocks, so a little more than the experts
     uint64_t retries = 0;     // reads repeated after an error
     uint64_t short_reads = 0;
-    int64_t drive_busy_ns = 0;   // at least one read in flight
+    int64_t drive_busy_ns = 0;  // at least one read in flight
+    uint64_t bytes_called_off =
+        0;  // of bytes_read: of experts that were given up before they had landed
     uint64_t bytes_checked = 0;  // compared with their checksum
     uint64_t checks_failed = 0;
     int64_t check_ns = 0;  // of the io thread
@@ -117,8 +119,9 @@ public:
     // kHintLife acquires have passed, or until an acquire finds no other slot.
     void hint(LayerId layer, std::span<const ExpertId> ids);
 
-    // Whether it is worth finding out which experts the next layer may want: experts are missing, and guesses were right
-    // often enough (guess_gate.h). To be asked once before each guess.
+    // Whether it is worth finding out which experts the next layer may want: experts are missing, the drive has time to
+    // spare (who waits for it more than half of the time has nothing to gain and stands in his own way), and guesses were
+    // right often enough (guess_gate.h). To be asked once before each guess.
     [[nodiscard]] bool wants_guess();
     // These experts of `layer`, likeliest first, may be wanted when it is reached. They are read while the drive has
     // nothing better to do, into a few slots that are kept for that, and never drive out anybody else. What the layer's
@@ -166,6 +169,7 @@ private:
 
     [[nodiscard]] Status check_batch(LayerId layer, std::span<const ExpertId> ids) const;
     void forget_guesses(LayerId layer);
+    void measure_waiting();
     void observe_own(LayerId layer, std::span<const ExpertId> ids);
     [[nodiscard]] bool pin_where_it_is(Entry& entry);
     [[nodiscard]] bool find_home(Entry& entry);
@@ -190,9 +194,11 @@ private:
     std::array<Batch, kBatchesMax> batches_;
     int32_t homeless_ = 0;  // entries of all batches
     GuessGate guess_gate_;
-    int32_t acquires_without_miss_ = 0;  // in a row
-    LayerId observed_;                   // the policy has seen this layer's decisions
-    std::vector<uint8_t> own_ranks_;     // [experts] when it has not
+    double waiting_ = 0;  // share of the time spent waiting, of the last hundred or so guesses
+    int64_t asked_at_ns_ = 0, waited_then_ns_ = 0;  // when the last guess was asked for
+    int32_t acquires_without_miss_ = 0;             // in a row
+    LayerId observed_;                              // the policy has seen this layer's decisions
+    std::vector<uint8_t> own_ranks_;                // [experts] when it has not
     Counts counts_;
     std::vector<std::atomic<int64_t>> layer_wait_ns_;  // [layers] as Counts
     std::unique_ptr<IoPort> port_;  // last: it stops reading before the arena goes

@@ -32,6 +32,7 @@ IoCounts SharedIoCounts::snapshot() const {
             .retries = retries.load(std::memory_order_relaxed),
             .short_reads = short_reads.load(std::memory_order_relaxed),
             .busy_ns = busy_ns.load(std::memory_order_relaxed),
+            .bytes_called_off = bytes_called_off.load(std::memory_order_relaxed),
             .bytes_checked = bytes_checked.load(std::memory_order_relaxed),
             .checks_failed = checks_failed.load(std::memory_order_relaxed),
             .check_ns = check_ns.load(std::memory_order_relaxed),
@@ -159,6 +160,8 @@ void IoEngine::report(SlotId slot) {
     report.outcome = l.failed     ? IoReport::Outcome::kFailed
                      : l.stopping ? IoReport::Outcome::kCalledOff
                                   : IoReport::Outcome::kDone;
+    if (report.outcome == IoReport::Outcome::kCalledOff)
+        add(counts_.bytes_called_off, l.bytes_read);
     reports_.push(report);
 }
 
@@ -319,6 +322,7 @@ void IoEngine::complete(const ReadDone& done) {
         drive.window.arrived(static_cast<uint64_t>(done.result), clock_.now_ns(), drive.full);
         add(counts_.reads, uint64_t{1});
         add(counts_.bytes_read, static_cast<uint64_t>(done.result));
+        load(chunk.slot).bytes_read += static_cast<uint64_t>(done.result);
     }
     if (load(chunk.slot).stopping) return close(done.tag);
     if (done.result >= 0) {

@@ -42,6 +42,7 @@ namespace millrace {
 struct SharedIoCounts {
     std::atomic<uint64_t> reads{0}, bytes_read{0}, retries{0}, short_reads{0}, bytes_checked{0},
         checks_failed{0};
+    std::atomic<uint64_t> bytes_called_off{0};
     std::atomic<int64_t> busy_ns{0}, check_ns{0};
     std::atomic<int32_t> drives{0};
     std::atomic<bool> direct{false};
@@ -84,9 +85,10 @@ private:
         uint32_t generation = 0;
         ExpertKey key = {};
         std::array<uint64_t, kExpertRangesMax>
-            cut{};                  // bytes of each range's blocks that are in chunks
-        int32_t ranges_uncut = 0;   // that have bytes in no chunk
-        int32_t open_chunks = 0;    // in flight or to be repeated
+            cut{};                 // bytes of each range's blocks that are in chunks
+        int32_t ranges_uncut = 0;  // that have bytes in no chunk
+        int32_t open_chunks = 0;   // in flight or to be repeated
+        uint64_t bytes_read = 0;
         bool wrong_before = false;  // its checksum was wrong when it was read first
         ReadFailure failure = {};
     };

@@ -57,6 +57,7 @@ struct IoCounts {
     uint64_t retries = 0;
     uint64_t short_reads = 0;
     int64_t busy_ns = 0;
+    uint64_t bytes_called_off = 0;
     uint64_t bytes_checked = 0;
     uint64_t checks_failed = 0;
     int64_t check_ns = 0;
