@@ -74,7 +74,9 @@ Result<std::vector<Path>> weight_files(const Path& directory) {
     // A name that is no directory holds none.
     if (!std::filesystem::is_directory(directory, failed)) return files;
     for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
-        if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+        const Path kind = entry.path().extension();
+        if (kind == ".safetensors" || kind == ".bin")
+            files.push_back(entry.path());  // .bin: of a store
     }
     if (failed) return io_error("listing", directory, failed.value());
     std::ranges::sort(files);

@@ -10,6 +10,7 @@
 #include "app/verbs.h"
 #include "core/base/machine.h"
 #include "core/base/strings.h"
+#include "core/model/store_layout.h"
 #include "core/model/token_cost.h"
 #include "offload/replay.h"
 
@@ -17,15 +18,6 @@ namespace millrace {
 namespace {
 
 constexpr double kAssumedDrive = 3e9;
-constexpr double kReleasedBits = 4.25;
-
-struct ExpertBits {
-    std::string_view format;
-    double bits;  // a weight, scales included
-};
-constexpr std::array<ExpertBits, 4> kExpertBits = {
-    {{"f4", 4.25}, {"q3s", 3.25}, {"q2s", 2.25}, {"q2v", 2.25}}};
-
 uint64_t routed_bytes(const Inspection& model, int32_t layers) {
     return model.expert_bytes * static_cast<uint64_t>(layers) *
            static_cast<uint64_t>(model.config.experts);
@@ -39,6 +31,25 @@ int32_t routed_layers(const Inspection& model) {
 uint64_t left_to_system(uint64_t ram_bytes) {
     constexpr uint64_t kLeast = uint64_t{2} << 30;
     return std::min(std::max(ram_bytes / 20, kLeast), ram_bytes / 4);
+}
+
+// The least memory of which `bytes` are left for the model. Each round adds at most a quarter of what the last one did.
+uint64_t with_system(uint64_t bytes) {
+    uint64_t ram = bytes;
+    while (ram - left_to_system(ram) < bytes) ram = bytes + left_to_system(ram) + 1;
+    return ram;
+}
+
+// Only from FP4 does pack make fewer bits.
+bool is_fp4(const Inspection& model) {
+    return model.expert_format.empty()
+               ? model.config.expert_dtype != "fp8"
+               : model.expert_format.starts_with("FP4") || model.expert_format == "f4";
+}
+
+// Of one expert's record in a store.
+RecordLayout record_of(const ModelConfig& config, std::string_view format) {
+    return record_layout(*expert_format_of(format), {config.hidden, config.expert_inner});
 }
 
 // The embedding, and the table of each hash layer: experts by token.
@@ -116,12 +127,8 @@ Result<Plan> forecast(const PlanOptions& options, const Inspection& model,
         format.empty()
             ? cat("as released", model.expert_format.empty() ? "" : ", ", model.expert_format)
             : std::string(format);
-    if (!format.empty()) {
-        const double bits = std::ranges::find(kExpertBits, format, &ExpertBits::format)->bits;
-        expert_bytes = static_cast<uint64_t>(
-            std::llround(static_cast<double>(expert_bytes) * bits / kReleasedBits));
-    }
     const ModelConfig& config = model.config;
+    if (!format.empty()) expert_bytes = record_of(config, format).bytes;
     const int32_t layers = routed_layers(model);
     // What a slot holds are whole blocks around the expert's ranges.
     constexpr uint64_t kSlack = 2 * kPageBytes;
@@ -139,13 +146,15 @@ Result<Plan> forecast(const PlanOptions& options, const Inspection& model,
     plan.system_bytes = left_to_system(machine.ram_bytes);
     const uint64_t others = plan_memory(config, wishes).total_bytes() + plan.system_bytes;
     const int32_t least = std::min(config.experts_per_token + 1, layers * config.experts);
-    const uint64_t needed = others + static_cast<uint64_t>(least) * slot_bytes;
-    if (machine.ram_bytes < needed) {
+    const uint64_t runs = others - plan.system_bytes + static_cast<uint64_t>(least) * slot_bytes;
+    if (machine.ram_bytes < runs + plan.system_bytes) {
+        constexpr uint64_t kMebi = uint64_t{1} << 20;
         return Error{ErrorCode::kCapacity,
                      cat(human_bytes(machine.ram_bytes), " of memory are too little for ",
                          model.release, ": dense weights take ", human_bytes(dense),
-                         ", the rest of the least that runs ", human_bytes(needed - dense),
-                         "; it needs ", human_bytes(needed), " or more, or a smaller --context")};
+                         ", the rest of the least that runs ", human_bytes(runs - dense),
+                         "; it needs ", round_up(with_system(runs), kMebi) / kMebi,
+                         "M or more with what the system keeps, or a smaller --context")};
     }
     wishes.budget_bytes = machine.ram_bytes - others;
     plan.memory = plan_memory(config, wishes);
@@ -163,10 +172,13 @@ Result<Plan> forecast(const PlanOptions& options, const Inspection& model,
 
 void add_advice(const PlanOptions& options, const std::optional<RouterTrace>& trace, Plan& plan) {
     PlanOptions free = options;
-    free.hit_rate.reset();  // a given rate holds for the given memory only
+    free.hit_rate.reset();  // a given rate holds for as many experts in memory
     const auto consider = [&](std::string change, const PlanMachine& machine,
                               std::string_view format) {
-        const Result<Plan> other = forecast(free, plan.model, trace, machine, format);
+        const bool as_many =
+            machine.ram_bytes == plan.machine.ram_bytes && format == options.experts;
+        const Result<Plan> other =
+            forecast(as_many ? options : free, plan.model, trace, machine, format);
         if (!other) return;
         plan.advice.push_back({std::move(change), other->decode.tokens_per_second(),
                                other->prefill.tokens_per_second()});
@@ -186,9 +198,8 @@ void add_advice(const PlanOptions& options, const std::optional<RouterTrace>& tr
     stronger.macs.value *= 2;
     consider("twice the arithmetic (cores)", stronger, options.experts);
     for (const std::string_view format : {"q3s", "q2v"}) {
-        const bool smaller = options.experts.empty() || options.experts == "f4" ||
-                             (options.experts == "q3s" && format == "q2v");
-        if (smaller && plan.model.config.expert_dtype != "fp8") {
+        const bool smaller = record_of(plan.model.config, format).bytes < plan.work.expert_bytes;
+        if (smaller && is_fp4(plan.model)) {
             consider(cat("experts as ", format, " (changes answers a little)"), plan.machine,
                      format);
         }

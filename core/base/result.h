@@ -91,8 +91,8 @@ using Status = Result<void>;
 
 }  // namespace millrace
 
-// `auto x = TRY(f());` continues with the value or returns the error to the caller. The counter keeps a TRY inside a
-// TRY's expression (a lambda's body) from shadowing the outer one.
+// `auto x = TRY(f());` continues with the value or returns the error. Not in an initialiser or beside an owning argument:
+// what stands before it there leaks. The counter keeps a TRY in a TRY's expression (a lambda's body) from shadowing it.
 #define TRY(expression) TRY_NUMBERED(expression, __COUNTER__)
 #define TRY_NUMBERED(expression, number) TRY_PASTED(expression, number)
 #define TRY_PASTED(expression, number)                                     \

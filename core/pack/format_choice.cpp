@@ -117,11 +117,9 @@ Result<uint64_t> other_bytes(PackSource& source, size_t parts) {
     manifest.dense_checksums.resize(static_cast<size_t>(plan.dense_chunks()));
     uint64_t bytes = plan.dense_bytes;
     for (const std::string& name : TRY(source.files_to_copy())) {
-        manifest.files.push_back({
-            name, TRY(source.file_bytes(name))
-            , 0
-        });
-        bytes += manifest.files.back().bytes;
+        const uint64_t file_bytes = TRY(source.file_bytes(name));
+        manifest.files.push_back({name, file_bytes, 0});
+        bytes += file_bytes;
     }
     bytes += static_cast<uint64_t>(plan.layers) * parts * kStoreBlockBytes;
     return bytes + manifest_text(manifest).size();

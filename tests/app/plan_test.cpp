@@ -7,6 +7,7 @@
 #include "app/size.h"
 #include "core/base/json.h"
 #include "core/base/strings.h"
+#include "core/model/store_layout.h"
 #include "offload/replay.h"
 #include "tests/support/temp_directory.h"
 #include "tests/support/tiny_model.h"
@@ -104,13 +105,42 @@ TEST_CASE("more memory, a faster drive and fewer bits all help, and the advice s
     }
 }
 
-TEST_CASE("too little memory is refused with what would do, and that does") {
-    const auto refused = make_plan({}, model_of("pro"), workstation(20));
-    REQUIRE_FALSE(refused.ok());
-    CHECK(refused.error().code == ErrorCode::kCapacity);
-    CHECK(contains(refused.error().message, "20.00 GiB"));
-    CHECK(contains(refused.error().message, "it needs 28.15 GiB or more"));
-    CHECK(make_plan({}, model_of("pro"), workstation(30)).ok());
+TEST_CASE(
+    "too little memory is refused with what would do: that does, and a little less does not") {
+    for (const Path& named : {Path("flash"), Path("pro"), test::demo_checkpoint()}) {
+        CAPTURE(named.string());
+        PlanMachine machine = workstation(0);
+        const auto refused = make_plan({}, model_of(named), machine);
+        REQUIRE_FALSE(refused.ok());
+        CHECK(refused.error().code == ErrorCode::kCapacity);
+        const std::string& message = refused.error().message;
+        const size_t at = message.find("it needs ");
+        REQUIRE(at != std::string::npos);
+        const uint64_t mebibytes = std::stoull(message.substr(at + 9));
+        machine.ram_bytes = mebibytes << 20;
+        CHECK(make_plan({}, model_of(named), machine).ok());
+        machine.ram_bytes = (mebibytes - 2) << 20;
+        CHECK_FALSE(make_plan({}, model_of(named), machine).ok());
+    }
+}
+
+TEST_CASE("a given hit rate holds for advice that changes nothing in memory, and for no other") {
+    PlanOptions options;
+    options.hit_rate = 0.99;
+    const Plan plan = plan_of(options, "flash", 24);
+    for (const Advice& advice : plan.advice) {
+        CAPTURE(advice.change);
+        if (advice.change.starts_with("a drive") || advice.change.starts_with("memory")) {
+            CHECK(advice.decode >= plan.decode.tokens_per_second());
+        }
+        if (advice.change == "twice the memory") {
+            CHECK(advice.decode == plan_of({}, "flash", 48).decode.tokens_per_second());
+        }
+    }
+    // Experts in a store's formats have the sizes of its records.
+    options.experts = "q2s";
+    CHECK(plan_of(options, "flash", 24).work.expert_bytes ==
+          record_layout(*expert_format_of("q2s"), {4096, 2048}).bytes);
 }
 
 TEST_CASE("a directory with a config alone, a whole checkpoint, and neither") {
