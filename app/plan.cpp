@@ -123,10 +123,10 @@ Result<Plan> forecast(const PlanOptions& options, const Inspection& model,
     plan.model = model;
     plan.machine = machine;
     uint64_t expert_bytes = model.expert_bytes;
-    plan.expert_format =
-        format.empty()
-            ? cat("as released", model.expert_format.empty() ? "" : ", ", model.expert_format)
-            : std::string(format);
+    plan.expert_format = std::string(format);
+    if (format.empty()) {
+        plan.expert_format = model.expert_format.empty() ? "as released" : model.expert_format;
+    }
     const ModelConfig& config = model.config;
     if (!format.empty()) expert_bytes = record_of(config, format).bytes;
     const int32_t layers = routed_layers(model);

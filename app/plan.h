@@ -38,7 +38,7 @@ struct Advice {
 
 struct Plan {
     Inspection model;
-    std::string expert_format;  // "as released (FP4)", "q2s"
+    std::string expert_format;  // "as released", "FP4 with E8M0 scales", "q2s"
     PlanMachine machine;
     MemoryPlan memory;
     uint64_t system_bytes = 0;  // of memory, left to everybody else
