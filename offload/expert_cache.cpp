@@ -82,7 +82,7 @@ ExpertCache::ExpertCache(ExpertLayout layout, const ExpertCacheOptions& options,
       table_(slots, layout_.layers, layout_.experts, std::max(slots - (options.min_slots - 1), 0),
              guess_slots(slots, layout_.expert_count(), options.min_slots)),
       own_ranks_(static_cast<size_t>(layout_.experts)),
-      layer_wait_ns_(static_cast<size_t>(layout_.layers)) {
+      layer_counts_(static_cast<size_t>(layout_.layers)) {
     for (Batch& b : batches_) b.entries.reserve(static_cast<size_t>(slots));
 }
 
@@ -213,6 +213,7 @@ Result<LeaseBatch> ExpertCache::acquire(LayerId layer, std::span<const ExpertId>
         if (entry.state != EntryState::kHomeless) continue;
         acquires_without_miss_ = 0;
         add_one(counts_.misses);
+        add_one(counts_of(layer).misses);
         if (find_home(entry)) --homeless_;
     }
     forget_guesses(layer);
@@ -239,6 +240,8 @@ bool ExpertCache::pin_where_it_is(Entry& entry) {
     const bool hinted = table_.hinted(*slot);
     const bool loading = table_.state(*slot) == SlotState::kLoading;
     add_one(loading ? counts_.joins : counts_.hits);
+    LayerCounts& of_layer = counts_of(entry.key.layer);
+    add_one(loading ? of_layer.misses : of_layer.hits);
     if (table_.guessed(*slot)) {
         guess_gate_.used();
         add(counts_.guess_bytes_used, layout_.place(entry.key).slot_bytes());
@@ -397,7 +400,7 @@ void ExpertCache::wait_for_report(LayerId layer) {
     port_->wait();
     const int64_t waited = clock_.now_ns() - begin;
     add(counts_.wait_ns, waited);
-    add(layer_wait_ns_[static_cast<size_t>(layer.value)], waited);
+    add(counts_of(layer).wait_ns, waited);
 }
 
 Result<std::optional<size_t>> ExpertCache::next(Batch& batch) {
@@ -481,7 +484,12 @@ ExpertCacheStats ExpertCache::stats() const {
     const IoCounts io = port_->counts();
     const auto get = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
     std::vector<int64_t> layer_waits;
-    for (const auto& wait : layer_wait_ns_) layer_waits.push_back(get(wait));
+    std::vector<uint64_t> layer_hits, layer_misses;
+    for (const LayerCounts& layer : layer_counts_) {
+        layer_waits.push_back(get(layer.wait_ns));
+        layer_hits.push_back(get(layer.hits));
+        layer_misses.push_back(get(layer.misses));
+    }
     return {.hits = get(counts_.hits),
             .joins = get(counts_.joins),
             .misses = get(counts_.misses),
@@ -492,6 +500,8 @@ ExpertCacheStats ExpertCache::stats() const {
             .failures = get(counts_.failures),
             .wait_ns = get(counts_.wait_ns),
             .layer_wait_ns = std::move(layer_waits),
+            .layer_hits = std::move(layer_hits),
+            .layer_misses = std::move(layer_misses),
             .guess_reads = get(counts_.guess_reads),
             .guess_bytes_used = get(counts_.guess_bytes_used),
             .guess_bytes_wasted = get(counts_.guess_bytes_wasted),
@@ -510,6 +520,18 @@ ExpertCacheStats ExpertCache::stats() const {
             .direct = io.direct,
             .slots = slots(),
             .slot_bytes = slot_bytes_};
+}
+
+ExpertPulse ExpertCache::pulse() const {
+    const IoCounts io = port_->counts();
+    const auto get = [](const auto& counter) { return counter.load(std::memory_order_relaxed); };
+    return {.hits = get(counts_.hits),
+            .misses = get(counts_.joins) + get(counts_.misses),
+            .bytes_read = io.bytes_read,
+            .wait_ns = get(counts_.wait_ns),
+            .drive_busy_ns = io.busy_ns,
+            .reads_in_flight = io.in_flight,
+            .reads_waiting = io.waiting};
 }
 
 }  // namespace millrace

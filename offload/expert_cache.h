@@ -65,6 +65,8 @@ struct ExpertCacheStats {
     uint64_t failures = 0;               // experts that could not be read
     int64_t wait_ns = 0;                 // the engine blocked in next
     std::vector<int64_t> layer_wait_ns;  // [layers] the same by layer
+    // [layers] hits; and joins and misses: an expert on its way has to be waited for like one that was not.
+    std::vector<uint64_t> layer_hits, layer_misses;
     // Of guesses: experts read because they seemed likely, that were acquired, or that nobody wanted.
     uint64_t guess_reads = 0, guess_bytes_used = 0, guess_bytes_wasted = 0;
     // Counted by the io thread.
@@ -88,6 +90,17 @@ struct ExpertCacheStats {
 
     // Bytes per second while the drive was busy; 0 before the first read.
     [[nodiscard]] double bandwidth() const;
+};
+
+// The few of the stats that are looked at several times in a step: taken without allocating.
+struct ExpertPulse {
+    uint64_t hits = 0;
+    uint64_t misses = 0;  // and joins
+    uint64_t bytes_read = 0;
+    int64_t wait_ns = 0;
+    int64_t drive_busy_ns = 0;
+    // Of the drives' queues, now: chunks that they are at work on, experts that wait to be handed to them.
+    int32_t reads_in_flight = 0, reads_waiting = 0;
 };
 
 class ExpertCache {
@@ -132,6 +145,7 @@ public:
     [[nodiscard]] int32_t max_batch() const;
     // Any thread.
     [[nodiscard]] ExpertCacheStats stats() const;
+    [[nodiscard]] ExpertPulse pulse() const;
 
     static constexpr int32_t kBatchesMax = 4;
 
@@ -159,6 +173,10 @@ private:
         std::atomic<uint64_t> guess_reads{0}, guess_bytes_used{0}, guess_bytes_wasted{0};
         std::atomic<int64_t> wait_ns{0};
     };
+    struct LayerCounts {
+        std::atomic<uint64_t> hits{0}, misses{0};
+        std::atomic<int64_t> wait_ns{0};
+    };
 
     ExpertCache(ExpertLayout layout, const ExpertCacheOptions& options, Clock& clock,
                 PageBuffer arena, int32_t slots);
@@ -183,6 +201,9 @@ private:
     void unpin(SlotId slot);
     void release(Batch& batch);
     [[nodiscard]] const std::byte* data(ExpertKey key, SlotId slot, int32_t range) const;
+    [[nodiscard]] LayerCounts& counts_of(LayerId layer) {
+        return layer_counts_[static_cast<size_t>(layer.value)];
+    }
     [[nodiscard]] Batch& batch(int32_t index) { return batches_[static_cast<size_t>(index)]; }
 
     const ExpertLayout layout_;
@@ -200,8 +221,8 @@ private:
     LayerId observed_;                              // the policy has seen this layer's decisions
     std::vector<uint8_t> own_ranks_;                // [experts] when it has not
     Counts counts_;
-    std::vector<std::atomic<int64_t>> layer_wait_ns_;  // [layers] as Counts
-    std::unique_ptr<IoPort> port_;  // last: it stops reading before the arena goes
+    std::vector<LayerCounts> layer_counts_;  // [layers] as Counts
+    std::unique_ptr<IoPort> port_;           // last: it stops reading before the arena goes
 };
 
 }  // namespace millrace

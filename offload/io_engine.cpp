@@ -37,6 +37,8 @@ IoCounts SharedIoCounts::snapshot() const {
             .checks_failed = checks_failed.load(std::memory_order_relaxed),
             .check_ns = check_ns.load(std::memory_order_relaxed),
             .drives = drives.load(std::memory_order_relaxed),
+            .in_flight = in_flight.load(std::memory_order_relaxed),
+            .waiting = waiting.load(std::memory_order_relaxed),
             .direct = direct.load(std::memory_order_relaxed)};
 }
 
@@ -180,6 +182,7 @@ void IoEngine::step(Wait wait) {
     const size_t count = reader_.reap(done_, checks ? Wait::kNo : wait);
     spend_time();
     for (size_t i = 0; i < count; ++i) complete(done_[i]);
+    if (count > 0) count_queues();
 }
 
 void IoEngine::submit_what_fits() {
@@ -187,6 +190,8 @@ void IoEngine::submit_what_fits() {
         drive.full = false;
         while (const std::optional<uint32_t> index = next_chunk(drive)) submit(drive, *index);
     }
+    // Before this thread sleeps: whoever looks meanwhile sees what it sleeps for.
+    count_queues();
 }
 
 std::optional<uint32_t> IoEngine::next_chunk(Drive& drive) {
@@ -407,6 +412,16 @@ void IoEngine::count_direct() {
         direct = direct && reader_.is_direct(static_cast<int32_t>(i));
     }
     counts_.direct.store(direct, std::memory_order_relaxed);
+}
+
+void IoEngine::count_queues() {
+    size_t waiting = 0;
+    for (const Drive& drive : drives_) {
+        waiting += static_cast<size_t>(drive.demand.size()) +
+                   static_cast<size_t>(drive.hints.size()) + drive.repeats.size();
+    }
+    counts_.in_flight.store(in_flight_, std::memory_order_relaxed);
+    counts_.waiting.store(static_cast<int32_t>(waiting), std::memory_order_relaxed);
 }
 
 void IoEngine::spend_time() {

@@ -44,7 +44,7 @@ struct SharedIoCounts {
         checks_failed{0};
     std::atomic<uint64_t> bytes_called_off{0};
     std::atomic<int64_t> busy_ns{0}, check_ns{0};
-    std::atomic<int32_t> drives{0};
+    std::atomic<int32_t> drives{0}, in_flight{0}, waiting{0};
     std::atomic<bool> direct{false};
 
     [[nodiscard]] IoCounts snapshot() const;
@@ -147,6 +147,7 @@ private:
     void fail(uint32_t index, const ReadFailure& failure);
     void close(uint32_t index);
     void count_direct();
+    void count_queues();
     void spend_time();
 
     const IoEnginePlan plan_;

@@ -62,6 +62,8 @@ struct IoCounts {
     uint64_t checks_failed = 0;
     int64_t check_ns = 0;
     int32_t drives = 0;
+    int32_t in_flight = 0;  // chunks that the drives are at work on
+    int32_t waiting = 0;    // experts that are not wholly handed to their drives, of each drive
     bool direct = false;
 };
 

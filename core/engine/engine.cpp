@@ -41,6 +41,13 @@ Status check(const Request& request, const ModelConfig& config, int64_t context_
     for (const TokenId token : request.stop_ids) {
         if (unknown(token)) return bad_id("stop_ids", token);
     }
+    if (request.generated < 0 ||
+        static_cast<uint64_t>(request.generated) >= request.prompt.size()) {
+        return Error{
+            ErrorCode::kInvalid,
+            cat("an answer of ", request.generated, " tokens cannot be the end of a prompt of ",
+                request.prompt.size(), "; at least one token comes before it")};
+    }
     if (request.tokens_max < 0) {
         return Error{ErrorCode::kInvalid, cat("tokens_max is ", request.tokens_max,
                                               "; it must be 0 (up to the context limit) or more")};
@@ -80,18 +87,18 @@ struct Engine::Loop {
 
     explicit Loop(std::unique_ptr<SequenceModel> m)
         : model(std::move(m)),
+          live(*model),
+          recorder(live, *model, clock),
           logits(static_cast<size_t>(model->config().vocabulary)),
-          expert_stats(model->expert_stats()),
           thread([this](const std::stop_token& stop) { run(stop); }) {}
 
     void run(const std::stop_token& stop) {
         pthread_setname_np(pthread_self(), "engine");
+        model->observe(&recorder);
         while (true) {
             std::optional<Job> job = wait_for_job(stop);
             if (!job) return;
-            answer(*model, job->request, logits, clock, stop, *job->mailbox);
-            const std::scoped_lock lock(mutex);
-            expert_stats = model->expert_stats();
+            answer({*model, recorder, logits, clock}, job->request, stop, *job->mailbox);
         }
     }
 
@@ -120,12 +127,13 @@ struct Engine::Loop {
 
     SystemClock clock;
     std::unique_ptr<SequenceModel> model;
+    LiveFeed live;
+    StepRecorder recorder;
     std::vector<float> logits;  // [vocabulary]
     mutable std::mutex mutex;
     std::condition_variable_any arrived;
-    std::deque<Job> queue;          // guarded by mutex, at most kQueueMax
-    ExpertCacheStats expert_stats;  // guarded by mutex
-    std::jthread thread;            // last: it uses all of the above
+    std::deque<Job> queue;  // guarded by mutex, at most kQueueMax
+    std::jthread thread;    // last: it uses all of the above
 };
 
 Engine::Engine(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
@@ -159,9 +167,7 @@ Result<Ticket> Engine::submit(Request request) {
 const ModelConfig& Engine::config() const { return loop_->model->config(); }
 const MemoryPlan& Engine::memory_plan() const { return loop_->model->plan(); }
 int64_t Engine::context_max() const { return loop_->model->context_max(); }
-ExpertCacheStats Engine::expert_stats() const {
-    const std::scoped_lock lock(loop_->mutex);
-    return loop_->expert_stats;
-}
+ExpertCacheStats Engine::expert_stats() const { return loop_->model->expert_stats(); }
+const LiveFeed& Engine::live() const { return loop_->live; }
 
 }  // namespace millrace

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "core/engine/live_feed.h"
 #include "core/engine/request.h"
 #include "core/engine/runtime.h"
 #include "core/engine/sequence_model.h"
@@ -26,8 +27,9 @@ public:
     [[nodiscard]] Event next();
     // The same, at most `wait`; nothing if nothing came.
     [[nodiscard]] std::optional<Event> next_within(std::chrono::milliseconds wait);
-    // Asks the engine to stop between two tokens (or two prefill chunks); kFinished with kCancelled follows. Any thread;
-    // safe in a signal-driven loop (not in the handler itself).
+    // Asks the engine to stop, within a layer of a token or of a prefill chunk; kFinished with kCancelled follows. The same
+    // prompt, or prompt and answer (Request::generated), goes on from the last whole chunk or token. Any thread; safe in
+    // a signal-driven loop (not in the handler itself).
     void cancel();
 
 private:
@@ -54,8 +56,10 @@ public:
     [[nodiscard]] const ModelConfig& config() const;
     [[nodiscard]] const MemoryPlan& memory_plan() const;
     [[nodiscard]] int64_t context_max() const;
-    // Counters of the expert cache from the start to the end of the last answer: any thread.
+    // Counters of the expert cache from the start until now: any thread.
     [[nodiscard]] ExpertCacheStats expert_stats() const;
+    // What the engine is doing: any thread, as long as the engine lives.
+    [[nodiscard]] const LiveFeed& live() const;
 
     static constexpr size_t kQueueMax = 64;  // waiting requests; more are refused
     static constexpr size_t kMailboxMax =

@@ -16,6 +16,35 @@ int64_t ring_capacity(int ratio, const KvLimits& limits) {
     return int64_t{compress_overlap(ratio)} * ratio + limits.rollback_max;
 }
 
+// What a chunk of the longest kind overwrites in the rings of one layer.
+uint64_t aside_bytes(LayerKind kind, const ModelConfig& config, const KvLimits& limits) {
+    if (limits.chunk_max <= limits.rollback_max) return 0;
+    const int64_t chunk = limits.chunk_max;
+    uint64_t total =
+        PositionRing<KvRow>::bytes(std::min(chunk, config.window + limits.rollback_max), 1);
+    const int ratio = compress_ratio(kind);
+    if (ratio == 0) return total;
+    const int64_t width = 2 * compress_overlap(ratio);
+    const int64_t taken = std::min(chunk, ring_capacity(ratio, limits));
+    total += PositionRing<float>::bytes(taken, width * kHeadDim);
+    if (kind == LayerKind::kSparse) total += PositionRing<float>::bytes(taken, width * kIndexDim);
+    return total;
+}
+
+uint64_t aside_bytes(const ModelConfig& config, const KvLimits& limits) {
+    uint64_t total = 0;
+    for (const LayerKind kind : config.layers) total += aside_bytes(kind, config, limits);
+    return total;
+}
+
+// All rings of a layer that a step writes.
+template <class Visit>
+void for_rings(LayerKv& layer, const Visit& visit) {
+    visit(layer.window);
+    if (layer.kind != LayerKind::kWindow) visit(layer.compressor.rows);
+    if (layer.kind == LayerKind::kSparse) visit(layer.index_compressor.rows);
+}
+
 LayerBytes layer_bytes(LayerKind kind, const ModelConfig& config, const KvLimits& limits) {
     LayerBytes bytes;
     bytes.window = PositionRing<KvRow>::bytes(config.window + limits.rollback_max, 1);
@@ -85,14 +114,37 @@ Result<std::unique_ptr<KvCache>> KvCache::create(const ModelConfig& config, int3
     for (int32_t i = 0; i < draft_blocks; ++i) {
         layers.push_back(TRY(make_layer(LayerKind::kWindow, config, limits)));
     }
-    return std::unique_ptr<KvCache>(new KvCache(limits, std::move(layers)));
+    PageBuffer aside = TRY(PageBuffer::create(aside_bytes(config, limits), HugePages::kNo));
+    return std::unique_ptr<KvCache>(
+        new KvCache(limits, std::move(layers), config.layers.size(), std::move(aside)));
 }
 
 uint64_t KvCache::bytes(const ModelConfig& config, int32_t draft_blocks, const KvLimits& limits) {
     uint64_t total = static_cast<uint64_t>(draft_blocks) *
                      layer_bytes(LayerKind::kWindow, config, limits).total();
     for (const LayerKind kind : config.layers) total += layer_bytes(kind, config, limits).total();
-    return total;
+    return total + aside_bytes(config, limits);
+}
+
+void KvCache::save(int64_t first, int64_t count) {
+    ENSURE(count <= limits_.chunk_max && limits_.chunk_max > limits_.rollback_max);
+    std::byte* room = aside_.bytes().data();
+    for (size_t i = 0; i < trunk_; ++i) {
+        for_rings(layers_[i], [&](const auto& ring) {
+            ring.save(first, count, room);
+            room += ring.taken_bytes(count);
+        });
+    }
+}
+
+void KvCache::restore(int64_t first, int64_t count) {
+    const std::byte* room = aside_.bytes().data();
+    for (size_t i = 0; i < trunk_; ++i) {
+        for_rings(layers_[i], [&](auto& ring) {
+            ring.restore(first, count, room);
+            room += ring.taken_bytes(count);
+        });
+    }
 }
 
 }  // namespace millrace

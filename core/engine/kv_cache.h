@@ -6,9 +6,11 @@
 //   entries    compressed rows by block index, ⌊length/ratio⌋ of them are there
 //
 // so that forgetting the last tokens is only a smaller length: what they wrote lies where no shorter sequence looks, or
-// is written again before it is read. Engine thread only.
+// is written again before it is read. A chunk longer than the rollback overwrites more of the rings than that: before it
+// they are copied, so that a chunk that ends in its middle can be taken back as well. Engine thread only.
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -54,7 +56,32 @@ public:
         }
     }
 
+    // Bytes of the records whose places the `count` records from position `first` on take; copied out and back.
+    [[nodiscard]] size_t taken_bytes(int64_t count) const {
+        return bytes(std::min(count, capacity_), width_);
+    }
+    void save(int64_t first, int64_t count, std::byte* room) const {
+        for_taken(first, count, [&](const T* records, size_t size, size_t at) {
+            std::memcpy(room + at, records, size);
+        });
+    }
+    void restore(int64_t first, int64_t count, const std::byte* room) {
+        for_taken(first, count, [&](const T* records, size_t size, size_t at) {
+            std::memcpy(const_cast<T*>(records), room + at, size);
+        });
+    }
+
 private:
+    // The places are one piece of the memory, or two where they go round the end.
+    template <class Copy>
+    void for_taken(int64_t first, int64_t count, const Copy& copy) const {
+        const int64_t taken = std::min(count, capacity_);
+        const int64_t begin = (first + count - taken) % capacity_;
+        const int64_t straight = std::min(taken, capacity_ - begin);
+        copy(at(begin), bytes(straight, width_), size_t{0});
+        copy(at(0), bytes(taken - straight, width_), bytes(straight, width_));
+    }
+
     PageBuffer memory_;
     int64_t capacity_ = 0;
     int64_t width_ = 0;
@@ -88,6 +115,8 @@ struct LayerKv {
 struct KvLimits {
     int64_t context_max = 0;
     int64_t rollback_max = 0;
+    int64_t chunk_max =
+        0;  // the longest that can be taken back whole; up to rollback_max needs no memory
 };
 
 class KvCache {
@@ -104,12 +133,19 @@ public:
     // By LayerId: the trunk, then the draft blocks.
     [[nodiscard]] LayerKv& layer(LayerId id) { return layers_[static_cast<size_t>(id.value)]; }
 
+    // What a chunk of `count` tokens from position `first` on is about to overwrite in the trunk's rings, at most
+    // chunk_max of it, is put aside; and put back as if the chunk had never been.
+    void save(int64_t first, int64_t count);
+    void restore(int64_t first, int64_t count);
+
 private:
-    KvCache(const KvLimits& limits, std::vector<LayerKv> layers)
-        : limits_(limits), layers_(std::move(layers)) {}
+    KvCache(const KvLimits& limits, std::vector<LayerKv> layers, size_t trunk, PageBuffer aside)
+        : limits_(limits), layers_(std::move(layers)), trunk_(trunk), aside_(std::move(aside)) {}
 
     KvLimits limits_;
     std::vector<LayerKv> layers_;
+    size_t trunk_;      // so many of the layers are the model's
+    PageBuffer aside_;  // what a chunk overwrites, ring by ring
 };
 
 }  // namespace millrace

@@ -56,14 +56,4 @@ std::optional<Event> Mailbox::next_within(std::chrono::milliseconds wait) {
     return take(lock);
 }
 
-void Mailbox::cancel() {
-    const std::scoped_lock lock(mutex_);
-    cancelled_ = true;
-}
-
-bool Mailbox::cancelled() const {
-    const std::scoped_lock lock(mutex_);
-    return cancelled_;
-}
-
 }  // namespace millrace

@@ -6,6 +6,7 @@
 //
 // Full: the reader is too slow. The mailbox then takes no more progress and the engine ends the request.
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -31,8 +32,9 @@ public:
     // Any thread.
     [[nodiscard]] Event next();
     [[nodiscard]] std::optional<Event> next_within(std::chrono::milliseconds wait);
-    void cancel();
-    [[nodiscard]] bool cancelled() const;
+    void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+    // Asked by the engine thread many times in a step.
+    [[nodiscard]] bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
 private:
     struct Progress {
@@ -48,7 +50,7 @@ private:
     std::vector<Progress> ring_;
     size_t first_ = 0, count_ = 0;
     std::optional<Event> last_;
-    bool cancelled_ = false;
+    std::atomic<bool> cancelled_{false};
 };
 
 }  // namespace millrace

@@ -51,8 +51,8 @@ MemoryPlan plan_memory(const ModelConfig& config, const MemoryWishes& wishes) {
             .expert_bytes = static_cast<uint64_t>(slots) * wishes.slot_bytes,
             .expert_slots = slots,
             .experts_total = experts_total,
-            .kv_bytes =
-                KvCache::bytes(config, draft_blocks, {wishes.context_max, wishes.rollback_tokens}),
+            .kv_bytes = KvCache::bytes(config, draft_blocks,
+                                       {wishes.context_max, wishes.rollback_tokens, chunk}),
             .scratch_bytes = Step::scratch_bytes(config, {chunk, wishes.context_max})};
 }
 

@@ -98,22 +98,31 @@ ExpertWeights landed_expert(Ops& ops, const ExpertRecord& record, LeaseBatch& ba
     return expert;
 }
 
+// What a wave needs to know about all waves of its layer.
+struct Wave {
+    LayerId layer;
+    std::span<const ExpertId> ids;
+    StepPlace place;  // when it begins
+};
+
 // The experts of a batch as they come. Those of one row are gathered as long as more of them are there.
-Status run_wave(Ops& ops, LeaseBatch& batch, LayerId layer, std::span<const ExpertId> ids,
-                const Experts& experts, const MoeInput& input, const MoeScratch& scratch,
-                StepObserver* observer) {
+Status run_wave(Ops& ops, LeaseBatch& batch, const Wave& wave, const Experts& experts,
+                const MoeInput& input, const MoeScratch& scratch, StepObserver* observer) {
     size_t gathered = 0;
-    for (;;) {
+    StepPlace place = wave.place;
+    for (;; ++place.experts_done) {
+        TRY(go_on(experts.watch, place));
         begin_part(observer, StepPart::kWait);
         const std::optional<size_t> ready = TRY(batch.next());
         begin_part(observer, StepPart::kExperts);
         if (!ready) break;
-        const ExpertId id = ids[*ready];
-        const ExpertRecord& record = experts.source.record({layer, id});
+        const ExpertId id = wave.ids[*ready];
+        const ExpertRecord& record = experts.source.record({wave.layer, id});
         const ExpertCall call =
             call_of(landed_expert(ops, record, batch, *ready), id, input, scratch);
         if (observer != nullptr) {
-            observer->expert({layer, id}, input.x, call.rows, call.weights, call.route_weights);
+            observer->expert({wave.layer, id}, input.x, call.rows, call.weights,
+                             call.route_weights);
         }
         if (call.rows.size() > 1) {
             ops.experts(input.x, {&call, 1}, input.limit);
@@ -132,16 +141,18 @@ Status run_wave(Ops& ops, LeaseBatch& batch, LayerId layer, std::span<const Expe
 
 // Experts in waves of what the slots can hold; `meanwhile` runs once, while the first wave's misses are on their way.
 template <class Meanwhile>
-Status run_routed(Ops& ops, LayerId layer, std::span<const ExpertId> used, const Experts& experts,
+Status run_routed(Ops& ops, StepPlace place, std::span<const ExpertId> used, const Experts& experts,
                   const MoeInput& input, const MoeScratch& scratch, StepObserver* observer,
                   const Meanwhile& meanwhile) {
+    const LayerId layer{place.layer};
     const auto wave = static_cast<size_t>(experts.cache.max_batch());
     for (size_t first = 0; first < used.size(); first += wave) {
         const auto ids = used.subspan(first, std::min(wave, used.size() - first));
         begin_part(observer, StepPart::kWait);
         LeaseBatch batch = TRY(experts.cache.acquire(layer, ids));
         if (first == 0) meanwhile();
-        TRY(run_wave(ops, batch, layer, ids, experts, input, scratch, observer));
+        place.experts_done = static_cast<int32_t>(first);
+        TRY(run_wave(ops, batch, {layer, ids, place}, experts, input, scratch, observer));
     }
     return {};
 }
@@ -182,6 +193,13 @@ void guess_next(Ops& ops, LayerId layer, MatrixView<const Bf16> x, const Experts
 }
 
 }  // namespace
+
+Status go_on(StepWatch* watch, const StepPlace& place) {
+    if (watch == nullptr) return {};
+    if (watch->cancelled()) return Error{ErrorCode::kCancelled, "somebody asked to stop"};
+    watch->reached(place);
+    return {};
+}
 
 MoeScratch MoeScratch::take(Arena& arena, const ModelConfig& config, int64_t chunk_max) {
     const int64_t n = chunk_max;
@@ -250,8 +268,9 @@ Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
         ops.expert(input.x, scratch.all_rows.first(static_cast<size_t>(n)), weights.shared, {},
                    input.limit, shared);
     };
-    TRY(run_routed(ops, layer, group_by_expert(ids, config.experts, scratch), experts, input,
-                   scratch, observer, run_shared));
+    const std::span<const ExpertId> used = group_by_expert(ids, config.experts, scratch);
+    const StepPlace place{layer.value, config.layer_count(), 0, static_cast<int32_t>(used.size())};
+    TRY(run_routed(ops, place, used, experts, input, scratch, observer, run_shared));
     ops.combine(scratch.outputs.slice_rows(0, n * ids.cols), ids, shared, y);
     return {};
 }

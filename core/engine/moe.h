@@ -42,9 +42,14 @@ struct Experts {
     const ExpertSource& source;
     // The next layer's router, if it has one to guess with.
     const MoeWeights* next = nullptr;
+    StepWatch* watch = nullptr;
 };
 
-// y = moe(x): x is the normed input [n, d], y [n, d]. Fails when the drive does, naming file and expert.
+// kCancelled if `watch` says so; otherwise it is told the place.
+[[nodiscard]] Status go_on(StepWatch* watch, const StepPlace& place);
+
+// y = moe(x): x is the normed input [n, d], y [n, d]. Fails when the drive does, naming file and expert, and
+// when it is cancelled: then what it still waited for is called off.
 [[nodiscard]] Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
                              const MoeWeights& weights, MatrixView<const Bf16> x,
                              const Experts& experts, const MoeScratch& scratch,

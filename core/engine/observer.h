@@ -34,6 +34,22 @@ enum class StepPart : uint8_t {
 };
 inline constexpr size_t kStepParts = 10;
 
+// Where a step is: experts_done of the `experts` that `layer` asked for are added up.
+struct StepPlace {
+    int32_t layer = 0, layers = 0;
+    int32_t experts_done = 0, experts = 0;
+};
+
+// Who waits for a step. Engine thread.
+class StepWatch {
+public:
+    virtual ~StepWatch() = default;
+    // Asked before every layer and before every wait for an expert: then the step ends with kCancelled.
+    [[nodiscard]] virtual bool cancelled() const = 0;
+    // Told just after it was asked.
+    virtual void reached(const StepPlace& /*place*/) {}
+};
+
 class StepObserver {
 public:
     virtual ~StepObserver() = default;

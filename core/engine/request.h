@@ -38,24 +38,27 @@ inline constexpr double kBiasMax = 10000;
 
 struct Request {
     std::vector<TokenId> prompt = {};  // at least one
+    // To go on with an answer that was stopped: so many tokens at the end of the prompt are that answer's, as far as it
+    // came. They count for the penalties and their draws are made already, so what follows is what would have followed.
+    int64_t generated = 0;
     SamplingParams sampling;
     int64_t tokens_max = 0;              // generate at most so many; 0: up to the context limit
     std::vector<TokenId> stop_ids = {};  // ends the answer; the stop token itself is delivered too
 };
 
 enum class FinishReason {
-    kStop,       // a stop id
-    kLength,     // tokens_max
-    kContext,    // the context limit was reached in the middle of the answer
-    kCancelled,  // Ticket::cancel
+    kStop,     // a stop id
+    kLength,   // tokens_max
+    kContext,  // the context limit was reached in the middle of the answer
+    kCancelled,  // Ticket::cancel; all whole chunks and tokens are kept for a request that begins the same way
 };
 
 // What one answer cost.
 struct AnswerStats {
     int64_t prompt_tokens = 0;
     int64_t reused_tokens = 0;  // of the prompt, that were not computed: the session held them, or
-    int64_t archived_tokens = 0;  // of these, they came out of the archive
-    int64_t generated_tokens = 0;
+    int64_t archived_tokens = 0;   // of these, they came out of the archive
+    int64_t generated_tokens = 0;  // by this request
     int64_t prefill_ns = 0;
     int64_t decode_ns = 0;
     // Experts during decode and prefill together.
@@ -67,7 +70,7 @@ struct AnswerStats {
 
 struct Event {
     enum class Kind {
-        kPrefill,   // done of total prompt tokens are in the KV
+        kPrefill,  // done of total prompt tokens are computed; of a chunk at work, its part of the work
         kToken,     // one generated token
         kFinished,  // the last event: reason and stats
         kFailed,    // the last event: error

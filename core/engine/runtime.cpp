@@ -89,7 +89,7 @@ struct Runtime::Parts {
         return checkpoint.experts().layers() - checkpoint.config().layer_count();
     }
     [[nodiscard]] KvLimits kv_limits() const {
-        return {options.context_max, options.rollback_tokens};
+        return {options.context_max, options.rollback_tokens, step_limits().chunk_max};
     }
     [[nodiscard]] StepLimits step_limits() const {
         // A drafted block goes through the same scratch, so a chunk is never smaller than that.
@@ -161,6 +161,7 @@ const Checkpoint& Runtime::checkpoint() const { return parts_->checkpoint; }
 const RuntimeOptions& Runtime::options() const { return parts_->options; }
 const MemoryPlan& Runtime::plan() const { return parts_->plan; }
 ExpertCacheStats Runtime::expert_stats() const { return parts_->cache->stats(); }
+ExpertPulse Runtime::expert_pulse() const { return parts_->cache->pulse(); }
 Step& Runtime::step() { return *parts_->step; }
 
 Result<Session> Runtime::new_session() {
@@ -178,11 +179,19 @@ Status Runtime::forward(Session& session, std::span<const TokenId> tokens, Logit
                 "; start a new conversation or raise "
                 "--context")};
     }
-    const Status done = parts_->step->forward(session.kv(), tokens, first, wanted, logits);
-    session.append(tokens);
-    if (!done.ok()) {
-        // Some layers have seen the tokens, others have not: take all of them back, or begin anew.
-        session.roll_back(session.can_roll_back_to(first) ? first : 0);
+    // What rolling back cannot bring back is put aside. Nothing is lost with a chunk that begins an empty sequence.
+    KvCache& kv = session.kv();
+    const bool aside = first > 0 && n > kv.limits().rollback_max;
+    if (aside) kv.save(first, n);
+    const Status done = parts_->step->forward(kv, tokens, first, wanted, logits);
+    if (done.ok()) {
+        session.append(tokens);
+    } else if (aside) {
+        kv.restore(first, n);
+    } else {
+        // Some layers have seen the tokens, others have not: all of them are taken back.
+        session.append(tokens);
+        session.roll_back(first);
     }
     return done;
 }

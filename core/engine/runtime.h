@@ -46,14 +46,15 @@ public:
     [[nodiscard]] const ModelConfig& config() const { return checkpoint().config(); }
     [[nodiscard]] const RuntimeOptions& options() const;
     [[nodiscard]] const MemoryPlan& plan() const;
-    [[nodiscard]] ExpertCacheStats expert_stats() const;
+    [[nodiscard]] ExpertCacheStats expert_stats() const;  // these two: any thread
+    [[nodiscard]] ExpertPulse expert_pulse() const;
 
     // An empty session with room for options().context_max tokens.
     [[nodiscard]] Result<Session> new_session();
 
     // Appends `tokens` (at most options().prefill_chunk) to the session. logits: no rows, one row, or one a token
-    // [n, vocabulary]. Any chunking gives the same bits. Fails when the context is full, and then the session is as it
-    // was; and when the drive fails: then the session is where it was if it can roll back so far, else empty.
+    // [n, vocabulary]. Any chunking gives the same bits. Fails when the context is full, when the drive fails, and
+    // when it is cancelled (Step::watch); then the session holds the tokens that it held before.
     [[nodiscard]] Status forward(Session& session, std::span<const TokenId> tokens,
                                  LogitsWanted wanted, MatrixView<float> logits);
     // The pieces of `forward`, for drafts and tests.

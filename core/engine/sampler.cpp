@@ -137,7 +137,8 @@ void portable_exp(std::span<double> x) {
     for (; i < x.size(); ++i) x[i] = portable_exp(x[i]);
 }
 
-Sampler::Sampler(const SamplingParams& params, int64_t vocabulary, std::span<const TokenId> prompt)
+Sampler::Sampler(const SamplingParams& params, int64_t vocabulary, std::span<const TokenId> prompt,
+                 int64_t generated)
     : params_(params),
       random_(params.seed),
       penalties_(params.repetition_penalty != 1 || params.presence_penalty != 0 ||
@@ -145,6 +146,9 @@ Sampler::Sampler(const SamplingParams& params, int64_t vocabulary, std::span<con
       scores_(static_cast<size_t>(vocabulary)) {
     candidates_.reserve(scores_.size());
     reached_.reserve(scores_.size() / kBlock + 1);
+    ENSURE(generated >= 0 && static_cast<size_t>(generated) <= prompt.size());
+    // Every choice that is not greedy draws once.
+    for (int64_t i = 0; i < generated && params.temperature > 0; ++i) (void)random_.next();
     if (!penalties_) return;
     generated_.resize(scores_.size());
     seen_.resize(scores_.size());
@@ -155,6 +159,7 @@ Sampler::Sampler(const SamplingParams& params, int64_t vocabulary, std::span<con
         if (!seen_[index]) seen_tokens_.push_back(token.value);
         seen_[index] = true;
     }
+    for (const TokenId token : prompt.last(static_cast<size_t>(generated))) count(token);
 }
 
 Result<TokenId> Sampler::sample(std::span<const float> logits) {

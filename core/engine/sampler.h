@@ -24,8 +24,10 @@ void portable_exp(std::span<double> x);
 class Sampler {
 public:
     // `params` must have passed validate(params, vocabulary) and `prompt` must hold ids of the vocabulary; both are
-    // copied. Allocates all that sampling needs: about 28 bytes per token of the vocabulary.
-    Sampler(const SamplingParams& params, int64_t vocabulary, std::span<const TokenId> prompt);
+    // copied. The last `generated` tokens of the prompt are as if this sampler had chosen them. Allocates all that
+    // sampling needs: about 28 bytes per token of the vocabulary.
+    Sampler(const SamplingParams& params, int64_t vocabulary, std::span<const TokenId> prompt,
+            int64_t generated = 0);
 
     // The next token from `logits` [vocabulary], counted as generated. Does not allocate. Fails when a logit is NaN or
     // +∞ (kCorrupt: weights or drive) or when the bias bans every token (kInvalid).

@@ -21,6 +21,7 @@ public:
     int64_t context_max() const override { return session_.context_max(); }
     int64_t chunk_max() const override { return runtime_->options().prefill_chunk; }
     ExpertCacheStats expert_stats() const override { return runtime_->expert_stats(); }
+    ExpertPulse expert_pulse() const override { return runtime_->expert_pulse(); }
 
     KeptTokens keep(std::span<const TokenId> prompt) override {
         if (archive_) return archive_->keep(session_, prompt);
@@ -28,6 +29,8 @@ public:
         session_.roll_back(kept);
         return {kept, 0};
     }
+    void watch(StepWatch* watch) override { runtime_->step().watch(watch); }
+    void observe(StepObserver* observer) override { runtime_->step().observe(observer); }
     Status append(std::span<const TokenId> tokens, std::span<float> logits) override {
         const bool wanted = !logits.empty();
         TRY(runtime_->forward(

@@ -15,7 +15,7 @@
 
 namespace millrace {
 
-// Used by the engine thread only, but for config and plan, which never change.
+// Used by the engine thread only, but for config and plan, which never change, and where it says so.
 class SequenceModel {
 public:
     virtual ~SequenceModel() = default;
@@ -24,12 +24,17 @@ public:
     [[nodiscard]] virtual const MemoryPlan& plan() const = 0;
     [[nodiscard]] virtual int64_t context_max() const = 0;  // tokens the sequence may hold
     [[nodiscard]] virtual int64_t chunk_max() const = 0;    // tokens one append may hold
-    [[nodiscard]] virtual ExpertCacheStats expert_stats() const = 0;
+    [[nodiscard]] virtual ExpertCacheStats expert_stats() const = 0;  // any thread
+    // Of these stats, what is looked at in every step; any thread, and without allocating.
+    [[nodiscard]] virtual ExpertPulse expert_pulse() const { return {}; }
 
     // Takes the sequence to the longest part of `prompt` that it holds, or the archive does; at least one token of the
     // prompt is left over.
     [[nodiscard]] virtual KeptTokens keep(std::span<const TokenId> prompt) = 0;
-    // Extends the sequence. `logits`: empty, or [vocabulary] for the token that follows the last one.
+    // Who watches and who is told of every append from now on; null: nobody.
+    virtual void watch(StepWatch* /*watch*/) {}
+    virtual void observe(StepObserver* /*observer*/) {}
+    // Extends the sequence. Fails with kCancelled when the watch says so; then the sequence is what it was before. `logits`: empty, or [vocabulary] for the token that follows the last one.
     [[nodiscard]] virtual Status append(std::span<const TokenId> tokens,
                                         std::span<float> logits) = 0;
     // The empty sequence again.

@@ -56,6 +56,7 @@ Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first
     hint_hash_layers(tokens);
     for (int32_t i = 0; i < checkpoint_.config().layer_count(); ++i) {
         const LayerId layer{i};
+        TRY(go_on(watch_, {i, checkpoint_.config().layer_count()}));
         TRY(run_layer(chunk, layer, weights.layers[static_cast<size_t>(i)], kv.layer(layer),
                       streams()));
         keep_main_hidden(layer, streams());

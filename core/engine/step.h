@@ -41,6 +41,8 @@ public:
     // rows, one row, or one a token [n, vocabulary].
     [[nodiscard]] Status forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first,
                                  LogitsWanted wanted, MatrixView<float> logits);
+    // Who is asked whether `forward` should go on; null: nobody.
+    void watch(StepWatch* watch) { watch_ = watch; }
 
     // The parts of `forward`, for drafts and for tests that start in the middle.
     [[nodiscard]] Chunk chunk_of(std::span<const TokenId> tokens, int64_t first);
@@ -65,7 +67,7 @@ public:
     [[nodiscard]] const Checkpoint& checkpoint() const { return checkpoint_; }
     [[nodiscard]] const RopeTables& rope() const { return rope_; }
     [[nodiscard]] const BlockScratch& block_scratch() const { return scratch_.block; }
-    [[nodiscard]] Experts experts() { return {cache_, checkpoint_.experts()}; }
+    [[nodiscard]] Experts experts() { return {cache_, checkpoint_.experts(), nullptr, watch_}; }
     [[nodiscard]] const StepLimits& limits() const { return limits_; }
     void observe(StepObserver* observer) { observer_ = observer; }
     [[nodiscard]] StepObserver* observer() const { return observer_; }
@@ -81,6 +83,7 @@ private:
     const StepLimits limits_;
     const RopeTables rope_;
     StepObserver* observer_ = nullptr;
+    StepWatch* watch_ = nullptr;
     PageBuffer memory_;
     int64_t rows_ = 0;  // of the last forward
     StepScratch scratch_;
