@@ -1,7 +1,7 @@
 #include <optional>
 #include <variant>
 
-#include "app/answer_stream.h"
+#include "core/talk/answer_stream.h"
 #include "app/archive.h"
 #include "app/composition.h"
 #include "app/drive_watch.h"

@@ -11,6 +11,7 @@
 #include "core/base/file.h"
 #include "core/engine/request.h"
 #include "core/engine/runtime.h"
+#include "core/talk/answer_stream.h"
 
 namespace millrace {
 
@@ -22,16 +23,6 @@ struct ModelOptions {
     std::optional<uint64_t> ram_budget_bytes;
     RuntimeOptions runtime;    // but for the budget
     std::string effort_table;  // "preview", "0731", or "": as the checkpoint says
-};
-
-// How it answers.
-struct AnswerOptions {
-    std::string system;         // "": none
-    std::string think = "off";  // or an effort
-    int64_t tokens_max = 0;     // 0: up to the context limit
-    SamplingParams sampling;
-    std::optional<uint64_t> seed;  // absent: another one each time
-    std::vector<std::string> stop_strings;
 };
 
 // Where KV state is kept from one start to the next.

@@ -2,7 +2,7 @@
 
 #include <system_error>
 
-#include "app/answer_stream.h"
+#include "core/talk/answer_stream.h"
 #include "app/signals.h"
 #include "app/verbs.h"
 #include "app/work_progress.h"

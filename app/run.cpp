@@ -1,6 +1,6 @@
 #include <unistd.h>
 
-#include "app/answer_stream.h"
+#include "core/talk/answer_stream.h"
 #include "app/archive.h"
 #include "app/composition.h"
 #include "app/json_lines.h"

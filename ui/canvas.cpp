@@ -38,7 +38,8 @@ void Canvas::fill(const Box& box, Colour colour, float radius) {
 }
 void Canvas::outline(const Box& box, Colour colour, float radius, float thickness) {
     if (box.width() <= 0 || box.height() <= 0) return;
-    list_->AddRect({box.left, box.top}, {box.right, box.bottom}, packed(colour), radius, 0, thickness);
+    list_->AddRect({box.left, box.top}, {box.right, box.bottom}, packed(colour), radius, 0,
+                   thickness);
 }
 void Canvas::line(float x0, float y0, float x1, float y1, float thickness, Colour colour) {
     list_->AddLine({x0, y0}, {x1, y1}, packed(colour), thickness);

@@ -17,7 +17,9 @@ public:
     }
 
     void glyph(const AtlasGlyph& glyph, float x, float baseline, Ink ink) override;
-    void fill(const Box& box, Ink ink, float radius) override { fill(box, theme_->ink(ink), radius); }
+    void fill(const Box& box, Ink ink, float radius) override {
+        fill(box, theme_->ink(ink), radius);
+    }
     void outline(const Box& box, Ink ink, float radius) override {
         outline(box, theme_->ink(ink), radius, 1);
     }

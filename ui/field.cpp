@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 
 #include "ui/ui.h"
@@ -34,7 +35,9 @@ std::optional<EditKey> edit_of(Key key) {
 bool command_key(char letter, bool shift, TextEditor& editor, Clipboard& clipboard) {
     switch (letter) {
         case 'A': return editor.key(EditKey::kSelectAll, Reach::kNear, Extend::kNo), true;
-        case 'Z': return editor.key(shift ? EditKey::kRedo : EditKey::kUndo, Reach::kNear, Extend::kNo), true;
+        case 'Z':
+            return editor.key(shift ? EditKey::kRedo : EditKey::kUndo, Reach::kNear, Extend::kNo),
+                   true;
         case 'Y': return editor.key(EditKey::kRedo, Reach::kNear, Extend::kNo), true;
         case 'C':
         case 'X':
@@ -98,7 +101,8 @@ FieldResult Ui::field(std::string_view name, TextEditor& editor, float x, float 
     const Touch touch = thing(id, ThingRole::kField, name, box);
     result.focused = touch.focused;
     canvas_.fill(box, tone(Tone::kRaised), px(10));
-    canvas_.outline(box, tone(focused ? Tone::kAccent : Tone::kBorder), px(10), focused ? px(1.5F) : 1);
+    canvas_.outline(box, tone(focused ? Tone::kAccent : Tone::kBorder), px(10),
+                    focused ? px(1.5F) : 1);
     const Box text_box = {x + pad_x, top + pad_y, x + width - pad_x, top + pad_y + inner};
     // The caret stays in sight.
     const Box caret = editor.caret_box();
@@ -110,9 +114,11 @@ FieldResult Ui::field(std::string_view name, TextEditor& editor, float x, float 
     } else if (touch.held && input_.left.down) {
         editor.drag(input_.x - text_box.left, input_.y - text_top);
     }
-    canvas_.push_clip({text_box.left - px(1), text_box.top, text_box.right + px(2), text_box.bottom});
+    canvas_.push_clip(
+        {text_box.left - px(1), text_box.top, text_box.right + px(2), text_box.bottom});
     if (editor.text().empty() && !editor.composing()) {
-        label(look.hint, {text_box.left, text_box.top, text_box.right, text_box.top + line}, size, Tone::kMuted);
+        label(look.hint, {text_box.left, text_box.top, text_box.right, text_box.top + line}, size,
+              Tone::kMuted);
     }
     editor.draw(canvas_, text_box.left, text_top, text_box.top, text_box.bottom, focused);
     canvas_.pop_clip();

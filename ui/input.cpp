@@ -9,9 +9,9 @@ namespace millrace {
 namespace {
 
 constexpr std::array<std::string_view, 27> kKeyNames = {
-    "",     "Enter", "Esc",    "Tab",      "Space", "Backspace", "Delete", "Left", "Right",
-    "Up",   "Down",  "Home",   "End",      "PageUp", "PageDown", "F1",     "F2",   "F3",
-    "F4",   "F5",    "F6",     "F7",       "F8",    "F9",        "F10",    "F11",  "F12"};
+    "",   "Enter", "Esc",  "Tab", "Space",  "Backspace", "Delete", "Left", "Right",
+    "Up", "Down",  "Home", "End", "PageUp", "PageDown",  "F1",     "F2",   "F3",
+    "F4", "F5",    "F6",   "F7",  "F8",     "F9",        "F10",    "F11",  "F12"};
 
 bool take(std::string_view& text, std::string_view prefix) {
     if (!text.starts_with(prefix)) return false;

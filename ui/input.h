@@ -50,15 +50,16 @@ struct Chord {
 [[nodiscard]] Chord chord_named(std::string_view name);
 
 struct PointerButton {
-    bool down = false, pressed = false, released = false;  // pressed, released: since the last frame
+    bool down = false, pressed = false,
+         released = false;  // pressed, released: since the last frame
 };
 
-struct Input {
+struct PersonInput {
     float x = -1, y = -1;  // pointer, device pixels; negative: not over the window
     PointerButton left, right, middle;
-    int clicks = 0;       // 1, 2, 3 with left.pressed
-    float wheel = 0;      // lines, up is positive
-    bool shift = false;   // held
+    int clicks = 0;      // 1, 2, 3 with left.pressed
+    float wheel = 0;     // lines, up is positive
+    bool shift = false;  // held
     bool control = false;
     std::vector<Chord> keys;           // pressed or repeated, in order
     std::string text;                  // typed, UTF-8

@@ -21,29 +21,27 @@ struct Palette {
     uint8_t shade_alpha;
 };
 
-constexpr Palette kDark = {
-    .tones = {0x16181D, 0x111317, 0x22252C, 0x2A2E37, 0x323742, 0x343A45, 0xE6E8EC, 0x9AA1AD,
-              0x6EA8FE, 0x0B1220, 0x263245, 0x8FE3B0, 0x1D3A2A, 0xF5C77E, 0x3A2F1A, 0xFF9B9B,
-              0x3D2022, 0x6EA8FE},
-    .code = {0xC3A6FF, 0xA5D6A7, 0x8B93A1, 0xF2B880, 0x7FD1DE, 0x8AB8FF},
-    .code_panel = 0x1D2027,
-    .selection = 0x2F4A75,
-    .found = 0x4A4423,
-    .found_here = 0x7A5C14,
-    .series = {0x6EA8FE, 0xF2A65A, 0x4FC1B0, 0xE58BC0, 0xA7AFBC, 0xD9CF6B},
-    .shade_alpha = 150};
+constexpr Palette kDark = {.tones = {0x16181D, 0x111317, 0x22252C, 0x2A2E37, 0x323742, 0x343A45,
+                                     0xE6E8EC, 0x9AA1AD, 0x6EA8FE, 0x0B1220, 0x263245, 0x8FE3B0,
+                                     0x1D3A2A, 0xF5C77E, 0x3A2F1A, 0xFF9B9B, 0x3D2022, 0x6EA8FE},
+                           .code = {0xC3A6FF, 0xA5D6A7, 0x8B93A1, 0xF2B880, 0x7FD1DE, 0x8AB8FF},
+                           .code_panel = 0x1D2027,
+                           .selection = 0x2F4A75,
+                           .found = 0x4A4423,
+                           .found_here = 0x7A5C14,
+                           .series = {0x6EA8FE, 0xF2A65A, 0x4FC1B0, 0xE58BC0, 0xA7AFBC, 0xD9CF6B},
+                           .shade_alpha = 150};
 
-constexpr Palette kLight = {
-    .tones = {0xFBFBFC, 0xF1F2F5, 0xFFFFFF, 0xE9EBF0, 0xDFE2E9, 0xDADDE3, 0x1B1E24, 0x5A616D,
-              0x1F5FBF, 0xFFFFFF, 0xE6EEFB, 0x145C36, 0xDFF5E8, 0x6B4700, 0xFDF0D5, 0x8F1D1D,
-              0xFBE3E3, 0x1F5FBF},
-    .code = {0x6B2FB3, 0x1B6B3A, 0x646B77, 0x9A4A00, 0x0B6472, 0x1D4F9E},
-    .code_panel = 0xF4F5F8,
-    .selection = 0xC5DAFA,
-    .found = 0xFBEFB8,
-    .found_here = 0xF5CE62,
-    .series = {0x1F5FBF, 0xB85C00, 0x0F7F72, 0xA83A82, 0x6A7280, 0x7D7200},
-    .shade_alpha = 90};
+constexpr Palette kLight = {.tones = {0xFBFBFC, 0xF1F2F5, 0xFFFFFF, 0xE9EBF0, 0xDFE2E9, 0xDADDE3,
+                                      0x1B1E24, 0x5A616D, 0x1F5FBF, 0xFFFFFF, 0xE6EEFB, 0x145C36,
+                                      0xDFF5E8, 0x6B4700, 0xFDF0D5, 0x8F1D1D, 0xFBE3E3, 0x1F5FBF},
+                            .code = {0x6B2FB3, 0x1B6B3A, 0x646B77, 0x9A4A00, 0x0B6472, 0x1D4F9E},
+                            .code_panel = 0xF4F5F8,
+                            .selection = 0xC5DAFA,
+                            .found = 0xFBEFB8,
+                            .found_here = 0xF5CE62,
+                            .series = {0x1F5FBF, 0xB85C00, 0x0F7F72, 0xA83A82, 0x6A7280, 0x7D7200},
+                            .shade_alpha = 90};
 
 constexpr Palette kContrast = {
     .tones = {0x000000, 0x000000, 0x000000, 0x262626, 0x404040, 0xFFFFFF, 0xFFFFFF, 0xE0E0E0,
@@ -63,9 +61,7 @@ Theme make(ThemeName name, const Palette& palette) {
     for (size_t i = 0; i < palette.tones.size(); ++i) theme.tones[i] = rgb(palette.tones[i]);
     theme.tones[static_cast<size_t>(Tone::kShade)] = {0, 0, 0, palette.shade_alpha};
     for (size_t i = 0; i < palette.series.size(); ++i) theme.series[i] = rgb(palette.series[i]);
-    const auto set = [&](Ink ink, Colour colour) {
-        theme.inks[static_cast<size_t>(ink)] = colour;
-    };
+    const auto set = [&](Ink ink, Colour colour) { theme.inks[static_cast<size_t>(ink)] = colour; };
     set(Ink::kText, theme.tone(Tone::kText));
     set(Ink::kMuted, theme.tone(Tone::kMuted));
     set(Ink::kAccent, theme.tone(Tone::kAccent));
@@ -110,11 +106,8 @@ const Theme& theme_named(ThemeName name) {
 
 Colour Theme::heat(float share) const {
     // Dark violet over teal to yellow; on light grounds the same ramp, so that numbers mean the same colours.
-    constexpr std::array<std::array<float, 3>, 5> stops = {{{68, 1, 84},
-                                                            {59, 82, 139},
-                                                            {33, 145, 140},
-                                                            {94, 201, 98},
-                                                            {253, 231, 37}}};
+    constexpr std::array<std::array<float, 3>, 5> stops = {
+        {{68, 1, 84}, {59, 82, 139}, {33, 145, 140}, {94, 201, 98}, {253, 231, 37}}};
     const float at = std::clamp(share, 0.F, 1.F) * (stops.size() - 1);
     const auto low = std::min<size_t>(static_cast<size_t>(at), stops.size() - 2);
     const float part = at - static_cast<float>(low);

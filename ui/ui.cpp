@@ -16,11 +16,14 @@ uint32_t hash(uint32_t from, std::string_view text) {
     return h == 0 ? 1 : h;
 }
 
-bool walks(ThingRole role) { return role != ThingRole::kPlot && role != ThingRole::kText && role != ThingRole::kHandle; }
+bool walks(ThingRole role) {
+    return role != ThingRole::kPlot && role != ThingRole::kText && role != ThingRole::kHandle;
+}
 
 }  // namespace
 
-void Ui::begin(const Input& input, float width, float height, float scale, const Theme& theme) {
+void Ui::begin(const PersonInput& input, float width, float height, float scale,
+               const Theme& theme) {
     input_ = input;
     width_ = width;
     height_ = height;
@@ -53,7 +56,8 @@ void Ui::walk_focus() {
     const bool forward = take(Key::kTab), back = take(Chord{.key = Key::kTab, .shift = true});
     std::vector<const Thing*> order;
     for (const Thing& thing : shown_) {
-        if (thing.layer == top_layer_ && thing.enabled && walks(thing.role)) order.push_back(&thing);
+        if (thing.layer == top_layer_ && thing.enabled && walks(thing.role))
+            order.push_back(&thing);
     }
     const auto here = std::ranges::find(order, focus_, &Thing::id);
     if (focus_ != 0 && here == order.end() && !order.empty()) {
@@ -135,7 +139,9 @@ float Ui::paragraph(std::string_view text, float x, float top, float width, Size
     return y - top;
 }
 
-float Ui::width_of(std::string_view text, Size size) { return fonts_.line(text, style(size)).width; }
+float Ui::width_of(std::string_view text, Size size) {
+    return fonts_.line(text, style(size)).width;
+}
 
 uint32_t Ui::id(std::string_view name) const {
     return hash(ids_.empty() ? kHashStart : ids_.back() * kHashStep, name);
@@ -200,9 +206,18 @@ bool Ui::button(std::string_view name, const Box& box, ButtonLook look, Enabled 
     const bool filled = look == ButtonLook::kPrimary && enabled == Enabled::kYes;
     const float radius = px(8);
     if (filled) {
-        canvas_.fill(box, tone(Tone::kAccent).faded(touch.held ? 0.75F : touch.hovered ? 0.88F : 1), radius);
+        canvas_.fill(box,
+                     tone(Tone::kAccent)
+                         .faded(touch.held      ? 0.75F
+                                : touch.hovered ? 0.88F
+                                                : 1),
+                     radius);
     } else if (look != ButtonLook::kQuiet) {
-        canvas_.fill(box, tone(touch.held ? Tone::kPressed : touch.hovered ? Tone::kHover : Tone::kRaised), radius);
+        canvas_.fill(box,
+                     tone(touch.held      ? Tone::kPressed
+                          : touch.hovered ? Tone::kHover
+                                          : Tone::kRaised),
+                     radius);
         canvas_.outline(box, tone(Tone::kBorder), radius, 1);
     } else if (touch.hovered) {
         canvas_.fill(box, tone(touch.held ? Tone::kPressed : Tone::kHover), radius);
@@ -211,7 +226,8 @@ bool Ui::button(std::string_view name, const Box& box, ButtonLook look, Enabled 
                      : filled                      ? Tone::kOnAccent
                      : look == ButtonLook::kDanger ? Tone::kBad
                                                    : Tone::kText;
-    label(name, {box.left + px(8), box.top, box.right - px(8), box.bottom}, Size::kLabel, ink, Align::kCentre);
+    label(name, {box.left + px(8), box.top, box.right - px(8), box.bottom}, Size::kLabel, ink,
+          Align::kCentre);
     if (touch.focused && keyboard_) focus_ring(box, radius);
     return touch.clicked;
 }
@@ -223,7 +239,8 @@ bool Ui::toggle(std::string_view name, const Box& box, bool on) {
     const Box track = {box.right - px(38), middle - px(10), box.right, middle + px(10)};
     canvas_.fill(track, tone(on ? Tone::kAccent : Tone::kPressed), px(10));
     canvas_.outline(track, tone(on ? Tone::kAccent : Tone::kMuted), px(10), 1);
-    canvas_.disc(on ? track.right - px(10) : track.left + px(10), middle, px(7), tone(on ? Tone::kOnAccent : Tone::kText));
+    canvas_.disc(on ? track.right - px(10) : track.left + px(10), middle, px(7),
+                 tone(on ? Tone::kOnAccent : Tone::kText));
     if (touch.focused && keyboard_) focus_ring(track, px(10));
     return touch.clicked;
 }
@@ -235,7 +252,8 @@ bool Ui::choice(std::string_view name, const Box& box, bool chosen) {
     } else if (touch.hovered) {
         canvas_.fill(box, tone(Tone::kHover), px(7));
     }
-    label(name, box, chosen ? Size::kStrong : Size::kLabel, chosen ? Tone::kText : Tone::kMuted, Align::kCentre);
+    label(name, box, chosen ? Size::kStrong : Size::kLabel, chosen ? Tone::kText : Tone::kMuted,
+          Align::kCentre);
     if (touch.focused && keyboard_) focus_ring(box, px(7));
     return touch.clicked;
 }
@@ -258,7 +276,8 @@ void Ui::draw_tooltip() {
     int lines = 0;
     for (size_t at = 0; at <= tooltip_.size(); ++lines) {
         const size_t end = std::min(tooltip_.find('\n', at), tooltip_.size());
-        width = std::max(width, width_of(std::string_view(tooltip_).substr(at, end - at), Size::kCaption));
+        width = std::max(width,
+                         width_of(std::string_view(tooltip_).substr(at, end - at), Size::kCaption));
         at = end + 1;
     }
     width = std::min(width, px(420));
@@ -291,7 +310,8 @@ void Ui::begin_scroll(std::string_view name, const Box& box, Scroll& scroll, boo
         const float page = box.height() * 0.9F;
         if (take(Key::kPageUp)) scroll.offset -= page, scroll.at_end = false;
         if (take(Key::kPageDown)) scroll.offset += page, scroll.at_end = scroll.offset >= room - 1;
-        if (take(Chord{.key = Key::kHome, .control = true})) scroll.offset = 0, scroll.at_end = room <= 0;
+        if (take(Chord{.key = Key::kHome, .control = true}))
+            scroll.offset = 0, scroll.at_end = room <= 0;
         if (take(Chord{.key = Key::kEnd, .control = true})) scroll.at_end = true;
     }
     if (scroll.at_end) scroll.offset = room;

@@ -22,7 +22,18 @@
 
 namespace millrace {
 
-enum class ThingRole : uint8_t { kButton, kToggle, kField, kRow, kTab, kMenuItem, kLink, kHandle, kPlot, kText };
+enum class ThingRole : uint8_t {
+    kButton,
+    kToggle,
+    kField,
+    kRow,
+    kTab,
+    kMenuItem,
+    kLink,
+    kHandle,
+    kPlot,
+    kText
+};
 
 struct Thing {
     uint32_t id = 0;
@@ -57,9 +68,9 @@ struct FieldResult {
 
 // A place that scrolls.
 struct Scroll {
-    float offset = 0;   // pixels from the top
-    float content = 0;  // height, as of the last frame
-    bool at_end = true; // stands at the end and stays there when the content grows
+    float offset = 0;    // pixels from the top
+    float content = 0;   // height, as of the last frame
+    bool at_end = true;  // stands at the end and stays there when the content grows
 };
 
 class Clipboard {
@@ -73,7 +84,8 @@ class Ui {
 public:
     Ui(FontSet& fonts, Clipboard& clipboard) : fonts_(fonts), clipboard_(clipboard) {}
 
-    void begin(const Input& input, float width, float height, float scale, const Theme& theme);
+    void begin(const PersonInput& input, float width, float height, float scale,
+               const Theme& theme);
     void end();
 
     // ── Facts ──
@@ -82,7 +94,7 @@ public:
     [[nodiscard]] Box whole() const { return {0, 0, width_, height_}; }
     [[nodiscard]] const Theme& theme() const { return *theme_; }
     [[nodiscard]] Colour tone(Tone tone) const { return theme_->tone(tone); }
-    [[nodiscard]] const Input& input() const { return input_; }
+    [[nodiscard]] const PersonInput& input() const { return input_; }
     [[nodiscard]] FontSet& fonts() { return fonts_; }
     [[nodiscard]] Canvas& canvas() { return canvas_; }
     [[nodiscard]] Clipboard& clipboard() { return clipboard_; }
@@ -95,7 +107,8 @@ public:
     [[nodiscard]] TextStyle style(Size size) const;
     float text(std::string_view text, float x, float baseline, Size size, Tone tone);
     // In the box, on one line, cut with "…"; centred in height. Returns the width.
-    float label(std::string_view text, const Box& box, Size size, Tone tone, Align align = Align::kLeft);
+    float label(std::string_view text, const Box& box, Size size, Tone tone,
+                Align align = Align::kLeft);
     // Wrapped at spaces; returns the height.
     float paragraph(std::string_view text, float x, float top, float width, Size size, Tone tone);
     [[nodiscard]] float width_of(std::string_view text, Size size);
@@ -119,7 +132,8 @@ public:
     [[nodiscard]] float button_width(std::string_view name);
     // A switch with its name at the left; returns whether it was turned.
     bool toggle(std::string_view name, const Box& box, bool on);
-    bool choice(std::string_view name, const Box& box, bool chosen);  // one of several, drawn as a segment
+    bool choice(std::string_view name, const Box& box,
+                bool chosen);  // one of several, drawn as a segment
     FieldResult field(std::string_view name, TextEditor& editor, float x, float top, float width,
                       Size size, const FieldLook& look);
     void chip(std::string_view text, float& x, float centre, Tone text_tone, Tone ground);
@@ -154,7 +168,7 @@ private:
     FontSet& fonts_;
     Clipboard& clipboard_;
     Canvas canvas_;
-    Input input_;
+    PersonInput input_;
     const Theme* theme_ = nullptr;
     float width_ = 0, height_ = 0, scale_ = 1;
     std::vector<uint32_t> ids_;
@@ -162,8 +176,8 @@ private:
     size_t now_count_ = 0;
     std::vector<Scrolled> scrolls_;
     int layer_ = 0, layers_now_ = 0, top_layer_ = 0;
-    uint32_t hot_ = 0;     // held by the pointer
-    uint32_t focus_ = 0;   // has the keyboard
+    uint32_t hot_ = 0;       // held by the pointer
+    uint32_t focus_ = 0;     // has the keyboard
     bool keyboard_ = false;  // the focus was last moved by a key, so it is shown
     bool restless_ = false;
     std::string tooltip_;

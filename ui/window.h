@@ -25,7 +25,7 @@ public:
     virtual ~Window() = default;
 
     // Sleeps until something happens, `wake` is called, or `wait` has passed; then says what happened.
-    [[nodiscard]] virtual const Input& wait(std::chrono::milliseconds wait) = 0;
+    [[nodiscard]] virtual const PersonInput& wait(std::chrono::milliseconds wait) = 0;
     virtual void wake() = 0;  // any thread
 
     [[nodiscard]] virtual int width() const = 0;  // device pixels
@@ -49,6 +49,8 @@ public:
 [[nodiscard]] Result<std::unique_ptr<Window>> open_window(const WindowOptions& options);
 
 // The texture of a page of the atlas, as Dear ImGui's draw commands name it; the window knows its own from it.
-[[nodiscard]] inline uintptr_t page_texture(int page) { return uintptr_t{0x1000} + static_cast<uintptr_t>(page); }
+[[nodiscard]] inline uintptr_t page_texture(int page) {
+    return uintptr_t{0x1000} + static_cast<uintptr_t>(page);
+}
 
 }  // namespace millrace

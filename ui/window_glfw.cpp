@@ -42,8 +42,8 @@ Key key_of(int key) {
 
 // A letter is named by what the keyboard's layout has there: Ctrl+Z is where Z is written.
 char character_of(int key, int scancode) {
-    if (const char* name = glfwGetKeyName(key, scancode); name != nullptr && name[0] > ' ' &&
-                                                          name[0] < 0x7F && name[1] == 0) {
+    if (const char* name = glfwGetKeyName(key, scancode);
+        name != nullptr && name[0] > ' ' && name[0] < 0x7F && name[1] == 0) {
         return name[0] >= 'a' && name[0] <= 'z' ? static_cast<char>(name[0] - 'a' + 'A') : name[0];
     }
     return key > ' ' && key < 0x7F ? static_cast<char>(key) : '\0';
@@ -89,7 +89,7 @@ public:
         return {};
     }
 
-    const Input& wait(std::chrono::milliseconds wait) override {
+    const PersonInput& wait(std::chrono::milliseconds wait) override {
         input_.keys.clear();
         input_.text.clear();
         input_.dropped.clear();
@@ -179,7 +179,8 @@ private:
     static Status refused(std::string_view what) {
         const char* why = nullptr;
         glfwGetError(&why);
-        return Error{ErrorCode::kUnsupported, why == nullptr ? std::string(what) : cat(what, " (", why, ")")};
+        return Error{ErrorCode::kUnsupported,
+                     why == nullptr ? std::string(what) : cat(what, " (", why, ")")};
     }
 
     static GlfwWindow& self(GLFWwindow* window) {
@@ -250,8 +251,9 @@ private:
         if (which != &input_.left || !down) return;
         constexpr double kAgainWithin = 0.4, kAgainNear = 5;
         const double now = glfwGetTime();
-        const bool again = now - clicked_s_ < kAgainWithin &&
-                           std::abs(input_.x - clicked_x_) + std::abs(input_.y - clicked_y_) < kAgainNear;
+        const bool again =
+            now - clicked_s_ < kAgainWithin &&
+            std::abs(input_.x - clicked_x_) + std::abs(input_.y - clicked_y_) < kAgainNear;
         clicks_ = again ? clicks_ % 3 + 1 : 1;
         clicked_s_ = now;
         clicked_x_ = input_.x;
@@ -287,8 +289,8 @@ private:
     void take_picture() {
         picture_width_ = width();
         picture_height_ = height();
-        picture_.resize(static_cast<size_t>(picture_width_) *
-                        static_cast<size_t>(picture_height_) * 3);
+        picture_.resize(static_cast<size_t>(picture_width_) * static_cast<size_t>(picture_height_) *
+                        3);
         glPixelStorei(GL_PACK_ALIGNMENT, 1);
         glReadPixels(0, 0, picture_width_, picture_height_, GL_RGB, GL_UNSIGNED_BYTE,
                      picture_.data());
@@ -296,7 +298,7 @@ private:
 
     GLFWwindow* window_ = nullptr;
     bool drawing_ = false;
-    Input input_;
+    PersonInput input_;
     std::vector<Texture> textures_;
     std::string title_;
     double last_frame_s_ = 0, clicked_s_ = -1;
@@ -304,7 +306,6 @@ private:
     int clicks_ = 0;
     int picture_width_ = 0, picture_height_ = 0;
     std::vector<uint8_t> picture_;  // bottom row first
-
 };
 
 Status GlfwWindow::save_picture(const Path& path) {
@@ -319,7 +320,8 @@ Status GlfwWindow::save_picture(const Path& path) {
     const int written = png_image_write_to_file(&image, path.c_str(), 0, picture_.data(),
                                                 -picture_width_ * 3, nullptr);
     if (written != 0) return {};
-    return Error{ErrorCode::kIo, cat("the picture was not written to ", path.string(), ": ", image.message)};
+    return Error{ErrorCode::kIo,
+                 cat("the picture was not written to ", path.string(), ": ", image.message)};
 }
 
 }  // namespace

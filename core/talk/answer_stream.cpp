@@ -1,4 +1,4 @@
-#include "app/answer_stream.h"
+#include "core/talk/answer_stream.h"
 
 #include <sys/random.h>
 
@@ -15,17 +15,24 @@ AnswerStream::AnswerStream(Ticket ticket, StreamFilter filter, std::vector<Token
 
 Result<AnswerStream> AnswerStream::start(Engine& engine, const Conversation& conversation,
                                          const Prompt& prompt, const AnswerOptions& options,
-                                         uint64_t seed) {
+                                         uint64_t seed, std::span<const TokenId> so_far) {
     StreamFilter filter = TRY(conversation.make_stream(prompt.start, options.stop_strings));
     Request request;
     request.prompt = prompt.ids;
+    request.prompt.insert(request.prompt.end(), so_far.begin(), so_far.end());
+    request.generated = static_cast<int64_t>(so_far.size());
     request.sampling = options.sampling;
     request.sampling.seed = seed;
     request.tokens_max = options.tokens_max;
     request.stop_ids.assign(conversation.stop_ids().begin(), conversation.stop_ids().end());
     std::vector<TokenId> stop_ids = request.stop_ids;
+    std::vector<StreamPart> parts;
+    for (const TokenId id : so_far) filter.feed(id, parts);
     Ticket ticket = TRY(engine.submit(std::move(request)));
-    return AnswerStream(std::move(ticket), std::move(filter), std::move(stop_ids));
+    AnswerStream stream(std::move(ticket), std::move(filter), std::move(stop_ids));
+    stream.ids_.assign(so_far.begin(), so_far.end());
+    stream.collect(parts, 0);
+    return stream;
 }
 
 std::optional<Event> AnswerStream::next(std::chrono::milliseconds wait,

@@ -3,22 +3,34 @@
 
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "app/options.h"
 #include "core/engine/engine.h"
 #include "core/text/conversation.h"
 
 namespace millrace {
 
+// How a model answers.
+struct AnswerOptions {
+    std::string system;         // "": none
+    std::string think = "off";  // or an effort
+    int64_t tokens_max = 0;     // 0: up to the context limit
+    SamplingParams sampling;
+    std::optional<uint64_t> seed;  // absent: another one each time
+    std::vector<std::string> stop_strings;
+};
+
 class AnswerStream {
 public:
-    // Submits `prompt`. `seed` decides the draws.
+    // Submits `prompt`. `seed` decides the draws. `so_far`: ids of an answer to this prompt that was stopped; what comes is
+    // what would have come, and `message` and `ids` begin with it.
     [[nodiscard]] static Result<AnswerStream> start(Engine& engine,
                                                     const Conversation& conversation,
                                                     const Prompt& prompt,
-                                                    const AnswerOptions& options, uint64_t seed);
+                                                    const AnswerOptions& options, uint64_t seed,
+                                                    std::span<const TokenId> so_far = {});
 
     // Waits at most `wait`. The event that came, if one did; text that has become certain is appended to `parts`.
     // kFinished and kFailed come once. A finished answer's reason: kStop also after a stop string or a complete block of

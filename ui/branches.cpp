@@ -1,0 +1,89 @@
+#include "ui/branches.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace millrace {
+
+Branches::Branches(std::vector<StoredMessage> messages, MessageId leaf)
+    : messages_(std::move(messages)), leaf_(leaf) {}
+
+const StoredMessage* Branches::find(MessageId id) const {
+    const auto found = std::ranges::find(messages_, id, &StoredMessage::id);
+    return found == messages_.end() ? nullptr : &*found;
+}
+StoredMessage* Branches::find(MessageId id) {
+    const auto found = std::ranges::find(messages_, id, &StoredMessage::id);
+    return found == messages_.end() ? nullptr : &*found;
+}
+
+std::vector<MessageId> Branches::shown() const {
+    std::vector<MessageId> path;
+    // Parents stand before children, so one walk from the back finds them all.
+    MessageId wanted = leaf_;
+    for (auto at = messages_.rbegin(); at != messages_.rend() && wanted != MessageId::kNone; ++at) {
+        if (at->id != wanted) continue;
+        path.push_back(wanted);
+        wanted = at->parent;
+    }
+    std::ranges::reverse(path);
+    return path;
+}
+
+Branches::Version Branches::version_of(MessageId id) const {
+    Version version;
+    const StoredMessage* message = find(id);
+    if (message == nullptr) return version;
+    version.count = 0;
+    bool passed = false;
+    for (const StoredMessage& other : messages_) {
+        if (other.parent != message->parent || other.author != message->author) continue;
+        ++version.count;
+        if (other.id == id) {
+            version.number = version.count;
+            passed = true;
+        } else if (!passed) {
+            version.before = other.id;
+        } else if (version.after == MessageId::kNone) {
+            version.after = other.id;
+        }
+    }
+    return version;
+}
+
+MessageId Branches::newest_leaf(MessageId id) const {
+    MessageId leaf = id;
+    while (true) {
+        MessageId newest = MessageId::kNone;
+        for (const StoredMessage& message : messages_) {
+            if (message.parent == leaf) newest = message.id;
+        }
+        if (newest == MessageId::kNone) return leaf;
+        leaf = newest;
+    }
+}
+
+void Branches::append(StoredMessage message) {
+    leaf_ = message.id;
+    messages_.push_back(std::move(message));
+}
+
+void Branches::remove(MessageId id) {
+    const StoredMessage* message = find(id);
+    if (message == nullptr) return;
+    const MessageId parent = message->parent;
+    const Version version = version_of(id);
+    std::unordered_set<int64_t> gone = {static_cast<int64_t>(id)};
+    for (const StoredMessage& other : messages_) {
+        if (gone.contains(static_cast<int64_t>(other.parent)))
+            gone.insert(static_cast<int64_t>(other.id));
+    }
+    std::erase_if(messages_, [&](const StoredMessage& other) {
+        return gone.contains(static_cast<int64_t>(other.id));
+    });
+    if (!gone.contains(static_cast<int64_t>(leaf_))) return;
+    const MessageId beside = version.before != MessageId::kNone ? version.before : version.after;
+    leaf_ = beside != MessageId::kNone ? newest_leaf(beside) : parent;
+}
+
+}  // namespace millrace

@@ -1,0 +1,204 @@
+#include "ui/model_host.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace millrace {
+namespace {
+
+struct Count {
+    uint64_t number = 0;
+    std::vector<Message> messages;
+    std::string think;
+};
+
+class ModelHost final : public ModelPort {
+public:
+    ModelHost(ModelOpener opener, Listener listener)
+        : opener_(std::move(opener)),
+          listener_(std::move(listener)),
+          thread_([this](const std::stop_token& stop) {
+              pthread_setname_np(pthread_self(), "model");
+              run(stop);
+          }) {}
+
+    void open(const Path& directory) override {
+        {
+            const std::scoped_lock lock(mutex_);
+            to_open_ = directory;
+            feed_ = nullptr;
+        }
+        stopped_ = true;
+        arrived_.notify_one();
+    }
+    void ask(Ask ask) override {
+        {
+            const std::scoped_lock lock(mutex_);
+            to_ask_ = std::move(ask);
+        }
+        stopped_ = false;
+        arrived_.notify_one();
+    }
+    void stop() override { stopped_ = true; }
+    void count(uint64_t number, std::vector<Message> messages, const std::string& think) override {
+        {
+            const std::scoped_lock lock(mutex_);
+            to_count_ = Count{number, std::move(messages), think};
+        }
+        arrived_.notify_one();
+    }
+    const LiveFeed* feed() const override {
+        const std::scoped_lock lock(mutex_);
+        return feed_;
+    }
+
+private:
+    void run(const std::stop_token& stop) {
+        while (true) {
+            std::optional<Path> directory;
+            std::optional<Ask> question;
+            {
+                std::unique_lock lock(mutex_);
+                arrived_.wait(lock, stop, [&] { return to_open_ || to_ask_ || to_count_; });
+                if (stop.stop_requested()) return;
+                directory.swap(to_open_);
+                if (!directory) question.swap(to_ask_);
+            }
+            if (directory) open_now(*directory);
+            if (question) answer(*question, stop);
+            count_now();
+        }
+    }
+
+    void open_now(const Path& directory) {
+        opened_ = {};  // frees the memory before the next one takes it
+        const auto say = [this](std::string text) {
+            ModelReport report;
+            report.kind = ModelReport::Kind::kOpening;
+            report.text = std::move(text);
+            listener_(std::move(report));
+        };
+        say("opening");
+        Result<OpenedModel> opened = opener_(directory, say);
+        ModelReport report;
+        if (!opened.ok()) {
+            report.kind = ModelReport::Kind::kClosed;
+            report.text = opened.error().message;
+        } else {
+            opened_ = std::move(*opened);
+            report.kind = ModelReport::Kind::kReady;
+            report.facts = opened_.facts;
+            const std::scoped_lock lock(mutex_);
+            if (!to_open_) feed_ = &opened_.engine->live();
+        }
+        listener_(std::move(report));
+    }
+
+    void fail(uint64_t number, const std::string& why) {
+        ModelReport report;
+        report.kind = ModelReport::Kind::kFailed;
+        report.number = number;
+        report.text = why;
+        listener_(std::move(report));
+    }
+
+    Result<AnswerStream> begin(const Ask& question) {
+        if (!opened_.engine) {
+            return Error{ErrorCode::kInvalid, "no model is open; choose one under Models"};
+        }
+        const Conversation& conversation = *opened_.conversation;
+        const RenderOptions thinking = TRY(thinking_options(conversation, question.options.think));
+        const Prompt prompt = TRY(conversation.render(question.messages, thinking));
+        std::vector<TokenId> so_far;
+        for (const int32_t id : question.so_far) so_far.push_back(TokenId{id});
+        return AnswerStream::start(*opened_.engine, conversation, prompt, question.options,
+                                   question.seed, so_far);
+    }
+
+    void answer(const Ask& question, const std::stop_token& stop) {
+        Result<AnswerStream> stream = begin(question);
+        if (!stream.ok()) return fail(question.number, stream.error().message);
+        size_t ids_told = question.so_far.size();
+        size_t content_told = stream->message().content.size();
+        size_t reasoning_told = stream->message().reasoning.size();
+        std::vector<StreamPart> parts;
+        while (true) {
+            constexpr auto kGlance = std::chrono::milliseconds(40);
+            const std::optional<Event> event = stream->next(kGlance, parts);
+            parts.clear();
+            if (stopped_ || stop.stop_requested()) stream->cancel();
+            count_now();
+            if (!event) continue;
+            ModelReport report;
+            report.number = question.number;
+            const Message& message = stream->message();
+            report.content = message.content.substr(content_told);
+            report.reasoning = message.reasoning.substr(reasoning_told);
+            content_told = message.content.size();
+            reasoning_told = message.reasoning.size();
+            for (; ids_told < stream->ids().size(); ++ids_told) {
+                report.ids.push_back(stream->ids()[ids_told].value);
+            }
+            report.done = event->prefill_done;
+            report.total = event->prefill_total;
+            report.stats = event->stats;
+            report.reason = event->reason;
+            switch (event->kind) {
+                case Event::Kind::kPrefill: report.kind = ModelReport::Kind::kPrefill; break;
+                case Event::Kind::kToken: report.kind = ModelReport::Kind::kGrown; break;
+                case Event::Kind::kFinished: report.kind = ModelReport::Kind::kFinished; break;
+                case Event::Kind::kFailed:
+                    report.kind = ModelReport::Kind::kFailed;
+                    report.text = event->error->message;
+                    break;
+            }
+            const bool last = report.kind == ModelReport::Kind::kFinished ||
+                              report.kind == ModelReport::Kind::kFailed;
+            listener_(std::move(report));
+            if (last) return;
+        }
+    }
+
+    void count_now() {
+        std::optional<Count> wanted;
+        {
+            const std::scoped_lock lock(mutex_);
+            wanted.swap(to_count_);
+        }
+        if (!wanted || !opened_.conversation) return;
+        const Result<RenderOptions> thinking =
+            thinking_options(*opened_.conversation, wanted->think);
+        if (!thinking.ok()) return;
+        const Result<Prompt> prompt = opened_.conversation->render(wanted->messages, *thinking);
+        if (!prompt.ok()) return;
+        ModelReport report;
+        report.kind = ModelReport::Kind::kCounted;
+        report.number = wanted->number;
+        report.total = static_cast<int64_t>(prompt->ids.size());
+        listener_(std::move(report));
+    }
+
+    ModelOpener opener_;
+    Listener listener_;
+    OpenedModel opened_;  // the model thread's
+    std::atomic<bool> stopped_{false};
+    mutable std::mutex mutex_;
+    std::condition_variable_any arrived_;
+    std::optional<Path> to_open_;  // guarded by mutex_, as all below
+    std::optional<Ask> to_ask_;
+    std::optional<Count> to_count_;
+    const LiveFeed* feed_ = nullptr;
+    std::jthread thread_;  // last: it uses all of the above
+};
+
+}  // namespace
+
+std::unique_ptr<ModelPort> make_model_host(ModelOpener opener, ModelPort::Listener listener) {
+    return std::make_unique<ModelHost>(std::move(opener), std::move(listener));
+}
+
+}  // namespace millrace
