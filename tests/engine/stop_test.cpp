@@ -147,7 +147,7 @@ TEST_CASE("a step that is stopped anywhere leaves the session as it was, to the 
 TEST_CASE(
     "a prompt that is stopped in a chunk keeps its whole chunks, and the answer is the same") {
     World world;
-    const Request request = world.request(500, 12);
+    const Request request = world.request(330, 12);
     for (const Setting setting : {Setting{128, 8}, Setting{64, 64}, Setting{128, 8, 300'000}}) {
         Answerer answerer(world.model(setting));
         const Answered whole = answerer.run(request);
@@ -158,7 +158,7 @@ TEST_CASE(
         (void)answerer.run(prompt_only);
         const int64_t questions = answerer.questions;
         Random random(3);
-        for (int i = 0; i < 12; ++i) {
+        for (int i = 0; i < 6; ++i) {
             answerer.model.reset();
             const auto stop_at =
                 static_cast<int64_t>(random.below(static_cast<uint64_t>(questions)));
