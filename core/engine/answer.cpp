@@ -50,8 +50,10 @@ public:
     void reached(const StepPlace& place) override {
         if (chunk_ == 0) return;
         const int64_t experts = std::max(place.experts, 1);
+        // Its last token is there when all of it is.
         const int64_t share =
-            chunk_ * (place.layer * experts + place.experts_done) / (place.layers * experts);
+            std::min(chunk_ - 1, chunk_ * (place.layer * experts + place.experts_done) /
+                                     (place.layers * experts));
         if (done_ + share <= posted_) return;
         // Prefill never fills a mailbox.
         static_cast<void>(post_progress(done_ + share));

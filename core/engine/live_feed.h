@@ -72,8 +72,8 @@ public:
 
     // Appends the steps from number `from` on that are still there, oldest first, and returns the number to go on from.
     uint64_t read_steps(uint64_t from, std::vector<StepRecord>& out) const;
-    // The experts that each layer's router chose for the token of a decode step, best first; out: [layers()][k], −1 where the
-    // step did not get so far. False: no decode step, or too long ago.
+    // The experts that each layer's router chose for the token of a decode step, best first: out [layers][k], −1 where
+    // the step did not get so far. False: no decode step, or too long ago.
     [[nodiscard]] bool experts_of(uint64_t step, std::span<int16_t> out) const;
     [[nodiscard]] size_t experts_a_token() const { return experts_a_token_; }  // layers · k
     [[nodiscard]] LiveState state() const;

@@ -19,7 +19,8 @@ struct MemoryPlan {
     uint64_t table_bytes = 0;
     uint64_t expert_bytes = 0;  // slots
     int32_t expert_slots = 0, experts_total = 0;
-    uint64_t kv_bytes = 0;       // one session at its whole context
+    // One session at its whole context, and what a chunk overwrites in its rings, put aside while it is computed.
+    uint64_t kv_bytes = 0;
     uint64_t scratch_bytes = 0;  // activations of a chunk
     uint64_t archive_bytes = 0;  // pages of KV state on their way to and from the drive
 

@@ -196,7 +196,8 @@ void guess_next(Ops& ops, LayerId layer, MatrixView<const Bf16> x, const Experts
 
 Status go_on(StepWatch* watch, const StepPlace& place) {
     if (watch == nullptr) return {};
-    if (watch->cancelled()) return Error{ErrorCode::kCancelled, "somebody asked to stop"};
+    // So short that it is carried up without memory.
+    if (watch->cancelled()) return Error{ErrorCode::kCancelled, "it was stopped"};
     watch->reached(place);
     return {};
 }

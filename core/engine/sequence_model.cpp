@@ -33,11 +33,12 @@ public:
     void observe(StepObserver* observer) override { runtime_->step().observe(observer); }
     Status append(std::span<const TokenId> tokens, std::span<float> logits) override {
         const bool wanted = !logits.empty();
-        TRY(runtime_->forward(
-            session_, tokens, wanted ? LogitsWanted::kLast : LogitsWanted::kNone,
-            {logits.data(), wanted ? 1 : 0, static_cast<int64_t>(logits.size())}));
+        const Status done =
+            runtime_->forward(session_, tokens, wanted ? LogitsWanted::kLast : LogitsWanted::kNone,
+                              {logits.data(), wanted ? 1 : 0, static_cast<int64_t>(logits.size())});
+        // Also when it was stopped: pages for which there was no room before may find some now, and there may be no later.
         if (archive_) archive_->store(session_);
-        return {};
+        return done;
     }
     void reset() override { session_.reset(); }
 

@@ -34,7 +34,8 @@ public:
     // Who watches and who is told of every append from now on; null: nobody.
     virtual void watch(StepWatch* /*watch*/) {}
     virtual void observe(StepObserver* /*observer*/) {}
-    // Extends the sequence. Fails with kCancelled when the watch says so; then the sequence is what it was before. `logits`: empty, or [vocabulary] for the token that follows the last one.
+    // Extends the sequence. Fails with kCancelled when the watch says so; then the sequence is what it was before.
+    // `logits`: empty, or [vocabulary] for the token that follows the last one.
     [[nodiscard]] virtual Status append(std::span<const TokenId> tokens,
                                         std::span<float> logits) = 0;
     // The empty sequence again.

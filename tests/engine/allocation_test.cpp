@@ -7,6 +7,9 @@
 #include <cstdlib>
 #include <new>
 
+#include "core/base/clock.h"
+#include "core/engine/sequence_model.h"
+#include "core/engine/step_recorder.h"
 #include "tests/kernels/cpu_fixture.h"
 #include "tests/support/tiny_model.h"
 
@@ -85,6 +88,62 @@ TEST_CASE("neither does a step of the cpu ops, with any instruction set and eith
     }
     options.cpu.activations = Activations::kInt8;
     check_steps(options, 150);
+}
+
+TEST_CASE("neither does a step that is recorded, watched and taken back") {
+    struct Watch final : StepWatch {
+        bool cancelled() const override { return asked++ == stop_at; }
+        void reached(const StepPlace&) override { ++places; }
+        int stop_at = -1;
+        mutable int asked = 0;
+        int places = 0;
+    };
+    RuntimeOptions options = test::tiny_options();
+    options.ops = "cpu";
+    options.ram_budget_bytes = 512 * 1024;
+    auto model = make_sequence_model(test::open_runtime(test::demo_checkpoint(), options), {});
+    REQUIRE(model.ok());
+    LiveFeed feed(**model);
+    SystemClock clock;
+    StepRecorder recorder(feed, **model, clock);
+    Watch watch;
+    (*model)->observe(&recorder);
+    (*model)->watch(&watch);
+    const std::vector<TokenId> tokens(200, TokenId{7});
+    std::vector<float> logits(static_cast<size_t>((*model)->config().vocabulary));
+    const auto step = [&](int64_t position, size_t count, bool finishes) {
+        recorder.begin_step({position, static_cast<int64_t>(count), count == 1});
+        const bool ok = (*model)->append(std::span(tokens).first(count), logits).ok();
+        recorder.end_step(ok);
+        REQUIRE(ok == finishes);
+        recorder.prompt_done(position);
+        recorder.generated(position);
+    };
+    const auto run = [&] {
+        recorder.begin_request(400);
+        step(0, 100, true);
+        for (int64_t i = 100; i < 150; ++i) step(i, 1, true);
+        step(150, 200, true);
+        recorder.end_request();
+    };
+    run();
+    (*model)->reset();
+    allocations = 0;
+    counting = true;
+    run();
+    counting = false;
+    CHECK(allocations.load() == 0);
+    CHECK(watch.places > 100);
+    // Putting a chunk back takes no memory either.
+    watch.stop_at = watch.asked + 10;
+    step(350, 200, false);
+    watch.stop_at = watch.asked + 10;
+    allocations = 0;
+    counting = true;
+    const Status stopped = (*model)->append(tokens, {});
+    counting = false;
+    CHECK(stopped.error().code == ErrorCode::kCancelled);
+    CHECK(allocations.load() == 0);
 }
 
 TEST_CASE("the counter counts") {

@@ -137,6 +137,31 @@ TEST_CASE("demanded chunks go before hinted ones, and hints have half the window
     }
 }
 
+TEST_CASE("how deep the queues are can be seen while the drive works") {
+    Bench bench(2 * Bench::kChunk);
+    const auto depths = [&] {
+        const IoCounts counts = bench.counts.snapshot();
+        return std::pair(counts.in_flight, counts.waiting);
+    };
+    CHECK(depths() == std::pair(0, 0));
+    bench.load(0, Priority::kDemand);  // two of its three chunks fit into the window
+    CHECK(depths() == std::pair(2, 1));
+    bench.load(1, Priority::kDemand);
+    bench.load(2, Priority::kHint);
+    CHECK(depths() == std::pair(2, 3));
+    bench.reader.land_whole(0);
+    bench.engine->step(Wait::kNo);
+    CHECK(depths() == std::pair(1, 3));  // what has landed
+    bench.engine->step(Wait::kNo);
+    CHECK(depths() == std::pair(2, 2));  // and what took its place
+    for (size_t op = 1; op < bench.reader.ops.size(); ++op) {
+        bench.reader.land_whole(op);
+        bench.engine->step(Wait::kNo);
+        bench.engine->step(Wait::kNo);
+    }
+    CHECK(depths() == std::pair(0, 0));
+}
+
 TEST_CASE("a drive that gives nothing does not hold up another") {
     Bench bench(Bench::kChunk, Bench::Files::kTwoDrives);
     bench.load(0, Priority::kDemand);
