@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,8 @@
 #include "core/base/result.h"
 #include "ui/typeset/glyph_atlas.h"
 #include "ui/typeset/paint.h"
+
+struct hb_font_t;
 
 namespace millrace {
 
@@ -59,6 +62,16 @@ public:
                                                         float width) = 0;
     virtual void draw(TextPainter& painter, const ShapedLine& line, float x, float baseline,
                       Ink ink) = 0;
+
+    // The same for one glyph of a shaped line, or of a formula.
+    virtual void draw_glyph(TextPainter& painter, uint16_t font, uint32_t id, float size, float x,
+                            float baseline, Ink ink) = 0;
+    // Not cached, of any length: for text that is wrapped by whoever asks.
+    [[nodiscard]] virtual ShapedLine shape(std::string_view text, TextStyle style) = 0;
+
+    // For formulas: the first file of a face, and what HarfBuzz needs to know of it at a size.
+    [[nodiscard]] virtual std::optional<uint16_t> font_of(Face face) = 0;
+    [[nodiscard]] virtual hb_font_t* shaper(uint16_t font, float size) = 0;
 
     [[nodiscard]] virtual GlyphAtlas& atlas() = 0;
     // What is missing, a sentence each with the package that has it; grows as text needs more.
