@@ -74,6 +74,8 @@ struct AppState {
     std::string new_draft;         // its draft
     ChatSettings new_settings;     // and its settings
     std::optional<Running> running;
+    double drive_best =
+        0;  // bytes a second: the most that the drive gave in an answer of this session
     std::optional<int64_t> prompt_tokens;  // of the conversation with the draft, as counted last
     std::vector<Notice> notices;
     std::vector<LogLine> log;  // the last kLogMax

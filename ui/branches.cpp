@@ -6,15 +6,22 @@
 namespace millrace {
 
 Branches::Branches(std::vector<StoredMessage> messages, MessageId leaf)
-    : messages_(std::move(messages)), leaf_(leaf) {}
+    : messages_(std::move(messages)), leaf_(leaf) {
+    index();
+}
+
+void Branches::index() {
+    places_.clear();
+    for (size_t i = 0; i < messages_.size(); ++i) places_[key(messages_[i].id)] = i;
+}
 
 const StoredMessage* Branches::find(MessageId id) const {
-    const auto found = std::ranges::find(messages_, id, &StoredMessage::id);
-    return found == messages_.end() ? nullptr : &*found;
+    const auto found = places_.find(key(id));
+    return found == places_.end() ? nullptr : &messages_[found->second];
 }
 StoredMessage* Branches::find(MessageId id) {
-    const auto found = std::ranges::find(messages_, id, &StoredMessage::id);
-    return found == messages_.end() ? nullptr : &*found;
+    const auto found = places_.find(key(id));
+    return found == places_.end() ? nullptr : &messages_[found->second];
 }
 
 std::vector<MessageId> Branches::shown() const {
@@ -65,6 +72,7 @@ MessageId Branches::newest_leaf(MessageId id) const {
 
 void Branches::append(StoredMessage message) {
     leaf_ = message.id;
+    places_[key(message.id)] = messages_.size();
     messages_.push_back(std::move(message));
 }
 
@@ -81,6 +89,7 @@ void Branches::remove(MessageId id) {
     std::erase_if(messages_, [&](const StoredMessage& other) {
         return gone.contains(static_cast<int64_t>(other.id));
     });
+    index();
     if (!gone.contains(static_cast<int64_t>(leaf_))) return;
     const MessageId beside = version.before != MessageId::kNone ? version.before : version.after;
     leaf_ = beside != MessageId::kNone ? newest_leaf(beside) : parent;

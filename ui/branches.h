@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "core/store/chats.h"
@@ -36,7 +37,11 @@ public:
     void remove(MessageId id);
 
 private:
-    std::vector<StoredMessage> messages_;  // parents before children, older before newer
+    [[nodiscard]] static int64_t key(MessageId id) { return static_cast<int64_t>(id); }
+    void index();
+
+    std::unordered_map<int64_t, size_t> places_;  // id → place in messages_
+    std::vector<StoredMessage> messages_;         // parents before children, older before newer
     MessageId leaf_ = MessageId::kNone;
 };
 

@@ -346,20 +346,9 @@ private:
                                ? "Stopped. "
                            : message.state == MessageState::kCutOff ? "Cut off by a limit. "
                                                                     : "";
-        if (!growing(i)) line += foot_of(facts_of(message), drive_best());
+        if (!growing(i)) line += foot_of(facts_of(message), frame_.desk.state().drive_best);
         ui_.label(line, {x + ui_.px(8), y, left_ + width_, y + height}, Size::kCaption,
                   Tone::kMuted, Align::kRight);
-    }
-
-    double drive_best() const {
-        double best = 0;
-        for (const MessageId id : shown_) {
-            const auto& message = *chat_.branches.find(id);
-            if (message.author != Author::kAssistant || message.facts.size() < 20) continue;
-            const Facts facts = facts_of(message);
-            if (facts.drive_s > 0) best = std::max(best, facts.drive_bytes / facts.drive_s);
-        }
-        return best;
     }
 
     void act(int action, size_t i, const Branches::Version& version) {

@@ -376,6 +376,12 @@ void Desk::finish_answer(const ModelReport& told) {
                    : cut   ? MessageState::kCutOff
                            : MessageState::kWhole;
     if (finished) {
+        const auto& stats = told.stats;
+        if (stats.drive_busy_ns > 0) {
+            const double rate = static_cast<double>(stats.drive_bytes) * 1e9 /
+                                static_cast<double>(stats.drive_busy_ns);
+            state_.drive_best = std::max(state_.drive_best, rate);
+        }
         answer.facts = facts_json(*state_.running, told.stats, seed_of(answer, 0), parts_.now_s());
     }
     show_running();

@@ -62,6 +62,8 @@ struct Dialog {
 struct ViewState {
     explicit ViewState(FontSet& fonts);
 
+    FontSet& fonts;
+
     // Conversation.
     Scroll chat_scroll;
     std::map<MessageId, MessageText> texts;

@@ -19,8 +19,8 @@ void chat_view(Frame& frame, const Box& box);
 void conversation_view(Frame& frame, const Box& box);
 void composer_view(Frame& frame, const Box& box, float& height);
 void welcome_view(Frame& frame, const Box& box);
-void engine_view(Frame& frame, const Box& box);       // the screen
-void engine_pane(Frame& frame, const Box& box);       // beside the chat
+void engine_view(Frame& frame, const Box& box);  // the screen
+void engine_pane(Frame& frame, const Box& box);  // beside the chat
 void models_view(Frame& frame, const Box& box);
 void benchmark_view(Frame& frame, const Box& box);
 void settings_view(Frame& frame, const Box& box);

@@ -26,7 +26,8 @@ public:
 
     // Sleeps until something happens, `wake` is called, or `wait` has passed; then says what happened.
     [[nodiscard]] virtual const PersonInput& wait(std::chrono::milliseconds wait) = 0;
-    virtual void wake() = 0;  // any thread
+    [[nodiscard]] virtual const PersonInput& input() const = 0;  // what `wait` said last
+    virtual void wake() = 0;                                     // any thread
 
     [[nodiscard]] virtual int width() const = 0;  // device pixels
     [[nodiscard]] virtual int height() const = 0;

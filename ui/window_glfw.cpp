@@ -108,6 +108,7 @@ public:
         input_.focused = glfwGetWindowAttrib(window_, GLFW_FOCUSED) != 0;
         return input_;
     }
+    const PersonInput& input() const override { return input_; }
     void wake() override { glfwPostEmptyEvent(); }
 
     int width() const override { return size().first; }

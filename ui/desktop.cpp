@@ -1,0 +1,117 @@
+#include "ui/desktop.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/strings.h"
+#include "ui/shell.h"
+
+namespace millrace {
+namespace {
+
+using std::chrono::milliseconds;
+
+class WindowClipboard final : public Clipboard {
+public:
+    explicit WindowClipboard(Window& window) : window_(window) {}
+    std::string clipboard() override { return window_.clipboard(); }
+    void set_clipboard(std::string_view text) override { window_.set_clipboard(text); }
+
+private:
+    Window& window_;
+};
+
+uint64_t random_seed() {
+    uint64_t seed = 0;
+    static_cast<void>(::getrandom(&seed, sizeof seed, GRND_NONBLOCK));
+    return seed >> 12;
+}
+
+// How long nothing need be drawn: until something is due, and for streamed text a calm twenty-fifth of a second.
+milliseconds patience(const Desk& desk, int frames_owed, bool restless) {
+    if (restless || frames_owed > 0) return milliseconds(0);
+    constexpr double kLongest_s = 3600;
+    const double due = std::min(kLongest_s, desk.seconds_until_due());
+    if (desk.state().running)
+        return milliseconds(std::min<int64_t>(200, static_cast<int64_t>(due * 1000) + 1));
+    return milliseconds(static_cast<int64_t>(due * 1000) + 1);
+}
+
+DeskParts parts_of(Window& window, const DesktopOptions& options, const ModelOpener& opener) {
+    DeskParts parts;
+    Result<std::unique_ptr<ChatStore>> store = ChatStore::open(options.state_directory);
+    if (store.ok()) {
+        parts.store = std::move(*store);
+    } else {
+        parts.store_text = cat("Chats will not be kept: ", store.error().message);
+    }
+    parts.store_lane = start_lane("chats");
+    parts.make_port = [opener](ModelPort::Listener listener) {
+        return make_model_host(opener, std::move(listener));
+    };
+    parts.wake = [&window] { window.wake(); };
+    parts.now_s = [] {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+            .count();
+    };
+    parts.seed = random_seed;
+    parts.home = options.home;
+    return parts;
+}
+
+}  // namespace
+
+Status run_desktop(Window& window, const DesktopOptions& options, const ModelOpener& opener) {
+    const std::unique_ptr<FontSet> fonts = TRY(FontSet::open(options.fonts));
+    const std::unique_ptr<Desk> desk = Desk::open(parts_of(window, options, opener), options.model);
+    WindowClipboard clipboard(window);
+    Ui ui(*fonts, clipboard);
+    ViewState view(*fonts);
+    Frame frame{ui, *desk, view};
+    size_t notices_told = 0;
+    // Things that were opened by an event show themselves a frame later, and what they opened one after that.
+    constexpr int kFramesAfterEvent = 3;
+    int owed = kFramesAfterEvent;
+    double drawn_s = 0;
+    while (!desk->state().quit) {
+        const bool minimised = window.minimised();
+        const PersonInput& input = window.wait(
+            minimised ? milliseconds(500) : patience(*desk, owed, ui.restless() && !minimised));
+        const bool person = !input.keys.empty() || !input.text.empty() || input.wheel != 0 ||
+                            input.left.pressed || input.left.released || input.right.pressed ||
+                            !input.dropped.empty() || input.x != ui.input().x ||
+                            input.y != ui.input().y || input.close_wanted;
+        const bool changed = desk->tick();
+        if (person) owed = kFramesAfterEvent;
+        if (changed) owed = std::max(owed, 1);
+        if (input.close_wanted) desk->quit();
+        // Streamed text comes in calm steps; keys and the pointer are answered at once.
+        constexpr double kCalm_s = 0.04;
+        const bool calm =
+            changed && !person && desk->state().running && input.now_s - drawn_s < kCalm_s;
+        if (calm) {
+            static_cast<void>(window.wait(milliseconds(
+                static_cast<int64_t>((kCalm_s - (input.now_s - drawn_s)) * 1000) + 1)));
+        }
+        if (minimised) continue;
+        for (; notices_told < fonts->notices().size(); ++notices_told)
+            desk->tell(fonts->notices()[notices_told]);
+        drawn_s = window.input().now_s;
+        window.begin_frame();
+        const float zoom = static_cast<float>(desk->state().settings.zoom_percent) / 100;
+        ui.begin(window.input(), static_cast<float>(window.width()),
+                 static_cast<float>(window.height()), window.monitor_scale() * zoom,
+                 theme_named(desk->state().settings.theme));
+        draw_shell(frame);
+        ui.end();
+        window.show(fonts->atlas());
+        window.set_title(desk->state().chat ? cat(desk->state().chat->summary.title, " — Millrace")
+                                            : "Millrace");
+        if (owed > 0) --owed;
+    }
+    return {};
+}
+
+}  // namespace millrace
