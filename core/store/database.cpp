@@ -11,8 +11,10 @@ namespace millrace {
 namespace {
 
 ErrorCode code_of(int code) {
+    if (code == SQLITE_IOERR_SHORT_READ) return ErrorCode::kCorrupt;  // the file ends early
     switch (code & 0xFF) {
         case SQLITE_FULL: return ErrorCode::kNoSpace;
+        case SQLITE_ERROR:  // our SQL is right, so the tables are not ours
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB: return ErrorCode::kCorrupt;
         case SQLITE_NOMEM:
@@ -98,8 +100,8 @@ std::string_view Statement::blob(int column) const {
 
 Result<Database> Database::open(const Path& path, const char* vfs) {
     sqlite3* handle = nullptr;
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-                      SQLITE_OPEN_EXRESCODE;
+    const int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     const int code = sqlite3_open_v2(path.c_str(), &handle, flags, vfs);
     Database database(handle, path);
     if (code != SQLITE_OK) return database.error("opening", code);
@@ -159,7 +161,13 @@ Result<std::string> Database::text(std::string_view sql) {
     return std::string(statement.blob(0));
 }
 
-int64_t Database::inserted() const { return sqlite3_last_insert_rowid(handle_); }
+Status Database::keep_log(bool keep) {
+    const int code =
+        sqlite3_db_config(handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep ? 1 : 0, nullptr);
+    if (code != SQLITE_OK) return error("opening", code);
+    return {};
+}
+
 int64_t Database::changed() const { return sqlite3_changes64(handle_); }
 
 Error Database::error(std::string_view doing, int code) const {

@@ -67,8 +67,9 @@ public:
     [[nodiscard]] Result<int64_t> integer(std::string_view sql);
     [[nodiscard]] Result<std::string> text(std::string_view sql);
 
-    // The row that was inserted last, and how many rows the last statement changed.
-    [[nodiscard]] int64_t inserted() const;
+    // While set, closing leaves the log beside the file and the file as it is.
+    [[nodiscard]] Status keep_log(bool keep);
+    // How many rows the last statement changed.
     [[nodiscard]] int64_t changed() const;
     [[nodiscard]] const Path& path() const { return path_; }
 
