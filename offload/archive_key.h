@@ -8,21 +8,9 @@
 #include <span>
 
 #include "core/base/file.h"
+#include "core/base/secret_file.h"
 
 namespace millrace {
-
-// Where secrets and nonces come from. A seam, so that a simulation can be repeated.
-class Entropy {
-public:
-    virtual ~Entropy() = default;
-    virtual void fill(std::span<std::byte> out) = 0;
-};
-
-// The kernel's.
-class SystemEntropy final : public Entropy {
-public:
-    void fill(std::span<std::byte> out) override;
-};
 
 class ArchiveKey {
 public:

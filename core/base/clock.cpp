@@ -10,8 +10,10 @@ int64_t SystemClock::now_ns() {
         .count();
 }
 
-int64_t SystemCalendar::now_s() {
-    return std::chrono::duration_cast<std::chrono::seconds>(
+int64_t SystemCalendar::now_s() { return now_ms() / 1000; }
+
+int64_t SystemCalendar::now_ms() {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(
                std::chrono::system_clock::now().time_since_epoch())
         .count();
 }

@@ -24,12 +24,15 @@ public:
     virtual ~Calendar() = default;
     // Seconds since 1970. Any thread may call.
     [[nodiscard]] virtual int64_t now_s() = 0;
+    // The same in milliseconds, as fine as the clock is.
+    [[nodiscard]] virtual int64_t now_ms() { return now_s() * 1000; }
 };
 
 // CLOCK_REALTIME.
 class SystemCalendar final : public Calendar {
 public:
     [[nodiscard]] int64_t now_s() override;
+    [[nodiscard]] int64_t now_ms() override;
 };
 
 }  // namespace millrace

@@ -105,13 +105,15 @@ public:
         ChatId chat) = 0;  // for good; kInvalid unless deleted
     [[nodiscard]] virtual Status set_settings(ChatId chat, std::string_view json) = 0;
 
+    // What is said of a chat in the bin is refused until it is restored: append, show_leaf (kInvalid).
     // Appends and shows it: the message becomes the leaf. The id and created_ms in `message` are not read.
     [[nodiscard]] virtual Result<MessageId> append(ChatId chat, const StoredMessage& message) = 0;
     // Replaces content, reasoning, tokens, facts and state of a message; for answers that grow.
     [[nodiscard]] virtual Status update(const StoredMessage& message) = 0;
     // Another branch is shown; kNone: the empty one before the first message.
     [[nodiscard]] virtual Status show_leaf(ChatId chat, MessageId leaf) = 0;
-    // A branch (the message and all below it) is hidden; `restore_branch` undoes it.
+    // A branch (the message and all below it) is hidden; where it was shown, its newest other version is now, to that one's
+    // end, else what stood before it. `restore_branch` undoes both. Hidden branches are erased after 30 days.
     [[nodiscard]] virtual Status remove_branch(MessageId message) = 0;
     [[nodiscard]] virtual Status restore_branch(MessageId message) = 0;
 
