@@ -1,57 +1,42 @@
 #pragma once
-// One font file: its glyphs as images, and as HarfBuzz sees it.
+// One font file: its characters, its metrics, its glyphs as pictures. Mapped, shared by FreeType and HarfBuzz.
 
-#include <ft2build.h>
-#include FT_FREETYPE_H
-#include <hb.h>
-
-#include <cstdint>
 #include <memory>
-#include <string>
+#include <string_view>
+#include <vector>
 
 #include "core/base/file.h"
 #include "core/base/result.h"
-#include "ui/typeset/glyph_atlas.h"
-#include "ui/typeset/paint.h"
+
+struct FT_LibraryRec_;
+struct hb_font_t;
 
 namespace millrace {
 
-struct FaceCloser {
-    void operator()(FT_Face face) const { FT_Done_Face(face); }
-};
-struct HbFontCloser {
-    void operator()(hb_font_t* font) const { hb_font_destroy(font); }
+// Straight RGBA; white with coverage as alpha, unless coloured.
+struct GlyphPicture {
+    int width = 0, height = 0;
+    float left = 0, top = 0;  // of the picture, from the pen: right and up
+    float scale = 1;          // pixels of the screen for one of the picture
+    bool coloured = false;
+    std::vector<uint8_t> rgba;
 };
 
 class FontFile {
 public:
-    // `index`: of a collection. kCorrupt names the file.
-    [[nodiscard]] static Result<std::unique_ptr<FontFile>> open(FT_Library library,
-                                                                const Path& path, int index);
+    // `family` picks a face of a collection; empty: the first. `library` outlives the font.
+    [[nodiscard]] static Result<std::unique_ptr<FontFile>> open(FT_LibraryRec_* library,
+                                                                const Path& path,
+                                                                std::string_view family);
+    virtual ~FontFile() = default;
 
-    [[nodiscard]] bool has(char32_t code) const {
-        return FT_Get_Char_Index(face_.get(), code) != 0;
-    }
-    // Set to `size` pixels an em; valid until the next call.
-    [[nodiscard]] hb_font_t* shaper(float size);
-    // Draws the glyph and puts it into the atlas. Nothing to draw, or larger than a page: width 0.
-    [[nodiscard]] AtlasGlyph raster(uint32_t glyph, float size, GlyphAtlas& atlas);
-
-    struct Extent {
-        float ascent = 0, descent = 0;  // em
-    };
-    [[nodiscard]] Extent extent() const { return extent_; }
-    [[nodiscard]] bool bitmaps_only() const { return strike_ > 0; }
-
-private:
-    FontFile() = default;
-    void set_size(float size);
-
-    std::unique_ptr<FT_FaceRec, FaceCloser> face_;
-    std::unique_ptr<hb_font_t, HbFontCloser> shaper_;
-    Extent extent_;
-    float size_ = 0;
-    float strike_ = 0;  // pixels an em of the only size, where a font holds pictures of one size
+    [[nodiscard]] virtual bool has(char32_t code) const = 0;
+    [[nodiscard]] virtual hb_font_t* harfbuzz() const = 0;
+    [[nodiscard]] virtual float units_per_em() const = 0;
+    [[nodiscard]] virtual float ascent() const = 0;   // in em
+    [[nodiscard]] virtual float descent() const = 0;  // in em, positive
+    // `size` in pixels an em. Nothing to see: no width.
+    virtual void picture(uint32_t id, float size, float fraction, GlyphPicture& out) = 0;
 };
 
 }  // namespace millrace
