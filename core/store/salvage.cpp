@@ -220,6 +220,8 @@ Result<Path> set_aside(const Path& directory, int64_t now_ms) {
     }
     if (std::filesystem::exists(file)) TRY(add_name(file, aside));
     if (std::filesystem::exists(log)) TRY(add_name(log, aside.string() + "-wal"));
+    const Path journal = directory / kJournalName;
+    if (std::filesystem::exists(journal)) TRY(add_name(journal, aside.string() + "-journal"));
     TRY(SystemDisk().sync_directory(directory));
     return aside;
 }
@@ -269,6 +271,7 @@ Status finish_salvage(const Path& directory) {
     }
     // The old log first: laid over the new file it would break it.
     TRY(disk.remove(directory / kLogName));
+    TRY(disk.remove(directory / kJournalName));
     TRY(disk.sync_directory(directory));
     TRY(disk.rename(salvaged, directory / kDatabaseName));
     return disk.sync_directory(directory);
