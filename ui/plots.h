@@ -52,7 +52,8 @@ float share_bar(Ui& ui, float left, float top, float width, std::string_view nam
                 std::span<const BarPart> parts, double whole, PlotUnit unit);
 
 struct HeatLook {
-    std::string_view name, row_name, column_name, unit_name;
+    std::string_view name, row_name, column_name;
+    std::string unit_name;
     int rows = 0, columns = 0;
     std::span<const uint32_t> counts = {};  // [rows][columns]
     uint32_t highest = 0;                   // of counts
