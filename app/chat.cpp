@@ -1,7 +1,6 @@
 #include <optional>
 #include <variant>
 
-#include "core/talk/answer_stream.h"
 #include "app/archive.h"
 #include "app/composition.h"
 #include "app/drive_watch.h"
@@ -13,6 +12,7 @@
 #include "app/verbs.h"
 #include "core/base/random.h"
 #include "core/base/utf8.h"
+#include "core/talk/answer_stream.h"
 
 namespace millrace {
 namespace {

@@ -24,6 +24,12 @@ int call(const Verb& verb, Terminal& terminal) {
     struct Call {
         Terminal& terminal;
         int operator()(const ChatOptions& options) const { return chat_verb(options, terminal); }
+        int operator()(const DesktopVerbOptions& options) const {
+            return desktop_verb(options, terminal);
+        }
+        int operator()(const InstallOptions& options) const {
+            return install_verb(options, terminal);
+        }
         int operator()(const RunOptions& options) const { return run_verb(options, terminal); }
         int operator()(const InspectOptions& options) const {
             return inspect_verb(options, terminal);

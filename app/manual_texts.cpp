@@ -9,7 +9,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::array<ManualText, 15> kManual = {{
+constexpr std::array<ManualText, 17> kManual = {{
     {"chat", "talks with a model in the terminal", "[FLAGS]",
      "Opens a conversation. The answer appears while it is made; the model's thinking is shown "
      "less "
@@ -20,6 +20,17 @@ constexpr std::array<ManualText, 15> kManual = {{
      "millrace\n"
      "millrace chat --model /models/DeepSeek-V4-Flash --ram-budget 24G --think high\n"
      "echo 'What can you do?' | millrace chat"},
+    {"desktop", "opens the window", "[FLAGS]",
+     "The chat as a window: chats that are kept (encrypted, in ~/.local/state/millrace), branches, "
+     "search, export, and what the engine is doing, live. `millrace` alone does the same where "
+     "there is a display, and chats in the terminal where there is none. F1 there lists the keys, "
+     "Ctrl+K all commands.",
+     "millrace\n"
+     "millrace desktop --model /models/DeepSeek-V4-Flash --ram-budget 24G"},
+    {"install-desktop", "puts Millrace into the menu of the desktop", "",
+     "Writes a .desktop file and the icon below ~/.local/share, for this user, pointing at this "
+     "program where it lies now. Run it again after the program has moved.",
+     "millrace install-desktop"},
     {"run", "answers one prompt", "[FLAGS] [PROMPT]",
      "Takes the prompt from the argument or, without one, from standard input, and writes the "
      "answer "

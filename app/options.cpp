@@ -301,6 +301,9 @@ struct CommandLine {
         add_effort_table(*of("chat"), chat.model.effort_table);
         add_answer(*of("chat"), chat.answer);
         add_archive_flags(*of("chat"), archive);
+        add_model(*of("desktop"), chat.model, raw);
+        add_effort_table(*of("desktop"), chat.model.effort_table);
+        add_archive_flags(*of("desktop"), archive);
         add_run();
         of("inspect")->add_option("directory", inspect)->required()->type_name("DIR");
         add_model_directory(*of("tokens"), raw);
@@ -482,14 +485,27 @@ std::variant<Verb, Shown> verb_of(CommandLine& line, const CLI::App& verb,
         if (auto shown = finish_model(line.trace.model, line.raw, verb)) return *shown;
         return Verb(line.trace);
     }
+    if (name == "install-desktop") {
+        return Verb(
+            InstallOptions{own_directory(environment.data_home, environment, ".local/share"),
+                           environment.program});
+    }
     if (auto shown = finish_model(line.chat.model, line.raw, verb)) return *shown;
-    finish_answer(line.chat.answer, line.chat.model, verb);
     line.chat.history = history_file(environment);
     line.chat.archive = archive;
+    if (name == "desktop") {
+        return Verb(DesktopVerbOptions{.chat = line.chat,
+                                       .state_directory = state_directory(environment),
+                                       .home = environment.home,
+                                       .display = environment.display,
+                                       .asked_for = true});
+    }
+    finish_answer(line.chat.answer, line.chat.model, verb);
     return Verb(line.chat);
 }
 
-// Without a verb the flags are those of chat: `millrace --think high`.
+// Without a verb the flags are those of chat: `millrace --think high`. Without anything it is the window, if somebody sits
+// there.
 std::vector<std::string> with_verb(std::vector<std::string> arguments) {
     const bool has_verb = !arguments.empty() && !arguments.front().starts_with('-');
     const bool about_program =
@@ -507,9 +523,12 @@ Environment read_environment() {
         return std::string(text == nullptr ? "" : text);
     };
     const std::string term = value("TERM");
+    std::error_code ignored;
     return {.home = value("HOME"),
             .data_home = value("XDG_DATA_HOME"),
             .state_home = value("XDG_STATE_HOME"),
+            .display = !value("DISPLAY").empty() || !value("WAYLAND_DISPLAY").empty(),
+            .program = std::filesystem::read_symlink("/proc/self/exe", ignored),
             .terminal = {.input_is_tty = ::isatty(0) == 1,
                          .output_is_tty = ::isatty(1) == 1,
                          .errors_are_tty = ::isatty(2) == 1,
@@ -540,7 +559,15 @@ std::variant<Verb, Shown> parse_command_line(const std::vector<std::string>& giv
     }
     if (line.version) return Shown{cat("millrace ", MILLRACE_VERSION, "\n")};
     if (line.app.get_subcommands().empty()) return Shown{manual_overview(manual_texts())};
-    return verb_of(line, *line.app.get_subcommands().front(), environment);
+    std::variant<Verb, Shown> found =
+        verb_of(line, *line.app.get_subcommands().front(), environment);
+    const bool bare = given.empty() && environment.terminal.input_is_tty;
+    const Verb* verb = std::get_if<Verb>(&found);
+    if (!bare || verb == nullptr) return found;
+    return Verb(DesktopVerbOptions{.chat = *std::get_if<ChatOptions>(verb),
+                                   .state_directory = state_directory(environment),
+                                   .home = environment.home,
+                                   .display = environment.display});
 }
 
 }  // namespace millrace

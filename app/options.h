@@ -44,6 +44,14 @@ struct ChatOptions {
     AnswerOptions answer;
     Path history;  // "": no home to keep it in
 };
+// The window; where there is none, the chat in the terminal.
+struct DesktopVerbOptions {
+    ChatOptions chat;
+    Path state_directory;    // with the chats; "": no home to keep them in
+    Path home;               // where exports are offered to go
+    bool display = false;    // there is one
+    bool asked_for = false;  // by name: then the terminal is no substitute
+};
 struct RunOptions {
     ModelOptions model;
     ArchiveOptions archive;
@@ -51,6 +59,10 @@ struct RunOptions {
     std::optional<std::string> prompt;  // absent: standard input
     std::optional<Path> messages;       // a chat request as JSON instead of a prompt
     bool json = false;
+};
+struct InstallOptions {
+    Path data_directory;  // XDG_DATA_HOME or its default; "": no home
+    Path program;         // that the menu shall start
 };
 struct InspectOptions {
     Path directory;
@@ -143,10 +155,10 @@ struct ReplayOptions {
     bool json = false;
 };
 
-using Verb =
-    std::variant<ChatOptions, RunOptions, InspectOptions, TokensOptions, PromptOptions,
-                 LogitsOptions, EvalOptions, BenchOptions, PlanOptions, CalibrateOptions,
-                 PackVerbOptions, VerifyVerbOptions, CacheOptions, TraceOptions, ReplayOptions>;
+using Verb = std::variant<ChatOptions, DesktopVerbOptions, InstallOptions, RunOptions,
+                          InspectOptions, TokensOptions, PromptOptions, LogitsOptions, EvalOptions,
+                          BenchOptions, PlanOptions, CalibrateOptions, PackVerbOptions,
+                          VerifyVerbOptions, CacheOptions, TraceOptions, ReplayOptions>;
 
 // The command line asks for a text (help, version), or is wrong.
 struct Shown {
@@ -156,6 +168,8 @@ struct Shown {
 
 struct Environment {
     std::string home, data_home, state_home;  // HOME, XDG_DATA_HOME, XDG_STATE_HOME; "" if not set
+    bool display = false;                     // DISPLAY or WAYLAND_DISPLAY is set
+    Path program;                             // this program's own file
     TerminalFacts terminal;
 };
 [[nodiscard]] Environment read_environment();

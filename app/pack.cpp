@@ -2,7 +2,6 @@
 
 #include <system_error>
 
-#include "core/talk/answer_stream.h"
 #include "app/signals.h"
 #include "app/verbs.h"
 #include "app/work_progress.h"
@@ -10,6 +9,7 @@
 #include "core/base/strings.h"
 #include "core/model/checkpoint.h"
 #include "core/pack/pack.h"
+#include "core/talk/answer_stream.h"
 
 namespace millrace {
 namespace {

@@ -1,6 +1,5 @@
 #include <unistd.h>
 
-#include "core/talk/answer_stream.h"
 #include "app/archive.h"
 #include "app/composition.h"
 #include "app/json_lines.h"
@@ -8,6 +7,7 @@
 #include "app/verbs.h"
 #include "core/base/machine.h"
 #include "core/base/utf8.h"
+#include "core/talk/answer_stream.h"
 
 namespace millrace {
 namespace {

@@ -7,6 +7,8 @@
 namespace millrace {
 
 [[nodiscard]] int chat_verb(const ChatOptions& options, Terminal& terminal);
+[[nodiscard]] int desktop_verb(const DesktopVerbOptions& options, Terminal& terminal);
+[[nodiscard]] int install_verb(const InstallOptions& options, Terminal& terminal);
 [[nodiscard]] int run_verb(const RunOptions& options, Terminal& terminal);
 [[nodiscard]] int inspect_verb(const InspectOptions& options, Terminal& terminal);
 [[nodiscard]] int tokens_verb(const TokensOptions& options, Terminal& terminal);

@@ -1,0 +1,84 @@
+#include "ui/desktop.h"
+
+#include <filesystem>
+
+#include "app/archive.h"
+#include "app/composition.h"
+#include "app/verbs.h"
+#include "core/base/strings.h"
+
+namespace millrace {
+namespace {
+
+std::string name_of(const ModelOptions& model) {
+    if (model.demo) return "Demo model";
+    // "/models/DeepSeek-V4-Flash/" is called by its last part.
+    Path path = std::filesystem::absolute(model.directory).lexically_normal();
+    if (!path.has_filename()) path = path.parent_path();
+    return path.filename().string();
+}
+
+// How the window opens a model, now and whenever the person chooses another.
+ModelOpener opener_of(const DesktopVerbOptions& options, KvArchive* archive) {
+    return [&options, archive](const Path& directory,
+                               const std::function<void(std::string)>& say) -> Result<OpenedModel> {
+        ModelOptions model = options.chat.model;
+        if (!directory.empty() || !options.chat.model.demo) {
+            model.demo = directory.empty();
+            model.directory = directory.empty() ? Path(MILLRACE_DEMO_DIR) : directory;
+        }
+        OpenedModel opened;
+        say("reading the tokenizer");
+        opened.conversation = std::make_unique<Conversation>(
+            TRY(open_conversation(model.directory, model.effort_table)));
+        say("reading the weights that every token needs");
+        opened.engine = TRY(open_engine(model, *opened.conversation, archive));
+        ModelFacts& facts = opened.facts;
+        facts.directory = model.directory;
+        facts.name = name_of(model);
+        facts.demo = model.demo;
+        facts.context_max = opened.engine->context_max();
+        facts.layers = static_cast<int32_t>(opened.engine->config().layers.size());
+        facts.experts = opened.engine->config().experts;
+        facts.experts_a_token = opened.engine->config().experts_per_token;
+        for (const EffortTable::Entry& entry : opened.conversation->efforts().entries()) {
+            facts.efforts.emplace_back(entry.effort);
+        }
+        facts.memory = opened.engine->memory_plan();
+        return opened;
+    };
+}
+
+Status open_and_stay(const DesktopVerbOptions& options, Window& window, Terminal& terminal) {
+    // Outlives the engine that uses it.
+    const std::unique_ptr<ArchiveHome> archive = TRY(open_archive(options.chat.archive, terminal));
+    DesktopOptions desktop;
+    if (!options.chat.model.demo) desktop.model = options.chat.model.directory;
+    desktop.state_directory = options.state_directory;
+    desktop.home = options.home;
+    return run_desktop(window, desktop, opener_of(options, archive_of(archive)));
+}
+
+}  // namespace
+
+int desktop_verb(const DesktopVerbOptions& options, Terminal& terminal) {
+    Result<std::unique_ptr<Window>> window =
+        options.display ? open_window({})
+                        : Result<std::unique_ptr<Window>>(Error{
+                              ErrorCode::kUnsupported,
+                              "there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set)"});
+    if (!window.ok()) {
+        if (options.asked_for) {
+            terminal.error(cat("the window cannot be opened: ", window.error().message,
+                               "; `millrace chat` talks in the terminal"));
+            return kExitFailed;
+        }
+        terminal.error(cat("no window: ", window.error().message, "; chatting in the terminal"));
+        return chat_verb(options.chat, terminal);
+    }
+    const Status status = open_and_stay(options, **window, terminal);
+    if (!status.ok()) terminal.error(status.error().message);
+    return status.ok() ? 0 : kExitFailed;
+}
+
+}  // namespace millrace
