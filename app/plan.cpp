@@ -221,6 +221,16 @@ Result<Sourced> measured_drive(const BenchSetting& setting, const Path& director
 
 }  // namespace
 
+std::vector<std::string> release_names() {
+    std::vector<std::string> names;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(MILLRACE_RELEASES_DIR, ignored)) {
+        names.push_back(entry.path().stem().string());
+    }
+    std::ranges::sort(names);
+    return names;
+}
+
 Result<Inspection> plan_model(const Path& named) {
     std::error_code ignored;
     if (std::filesystem::is_directory(named, ignored)) {
@@ -232,13 +242,9 @@ Result<Inspection> plan_model(const Path& named) {
     const Path releases = MILLRACE_RELEASES_DIR;
     const Path file = releases / (named.string() + ".json");
     if (named.has_parent_path() || !std::filesystem::exists(file, ignored)) {
-        std::vector<std::string> names;
-        for (const auto& entry : std::filesystem::directory_iterator(releases, ignored)) {
-            names.push_back(entry.path().stem().string());
-        }
-        std::ranges::sort(names);
         std::string known;
-        for (const std::string& name : names) known += cat(known.empty() ? "" : ", ", name);
+        for (const std::string& name : release_names())
+            known += cat(known.empty() ? "" : ", ", name);
         return Error{ErrorCode::kNotFound,
                      cat(quote_text(named.string()),
                          " is neither a directory nor a release; releases are ", known)};

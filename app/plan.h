@@ -36,6 +36,14 @@ struct Advice {
     double decode = 0, prefill = 0;  // tokens a second then
 };
 
+// A term of the time of a token, and the arithmetic behind it.
+struct PlanTerm {
+    std::string name;  // "experts missing"
+    double seconds = 0;
+    std::string how;     // "95.2 MB ÷ (3.00 GB/s × 0.92)"
+    bool counts = true;  // false: a longer one hides it
+};
+
 struct Plan {
     Inspection model;
     std::string expert_format;  // "as released", "FP4 with E8M0 scales", "q2s"
@@ -49,12 +57,15 @@ struct Plan {
     PrefillForecast prefill;
     std::vector<Advice> advice;  // best first
 
+    [[nodiscard]] std::vector<PlanTerm> decode_terms() const;
     [[nodiscard]] std::string text() const;  // a table for people
     [[nodiscard]] std::string json() const;  // one line, without its end
 };
 
 // A directory with a checkpoint or only its config.json, or the name of a release (assets/releases): its Inspection.
 [[nodiscard]] Result<Inspection> plan_model(const Path& named);
+// Names of the releases that are known, sorted.
+[[nodiscard]] std::vector<std::string> release_names();
 // What was given, the rest measured here in about two seconds; the drive by the files of `model_directory`, if it has any.
 [[nodiscard]] Result<PlanMachine> plan_machine(const PlanOptions& options,
                                                const Path& model_directory);

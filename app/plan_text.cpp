@@ -74,24 +74,11 @@ std::string places_text(const Plan& plan) {
 
 std::string decode_text(const Plan& plan) {
     const DecodeForecast& d = plan.decode;
-    const ModelWork& w = plan.work;
-    const MachineSpeeds m = plan.machine.speeds();
-    const double routed = static_cast<double>(w.expert_bytes) * w.layers * w.experts_per_token;
-    const std::string_view counts = "   ← the longer of the two counts";
     std::string out = line("hit rate", percent(d.hit_rate), plan.hit_source);
-    out += line("dense weights", milliseconds(d.dense),
-                quotient(static_cast<double>(w.dense_bytes), m.memory_bytes, kMemoryShare));
-    out += line("KV rows", milliseconds(d.kv),
-                quotient(static_cast<double>(w.kv_bytes), m.memory_bytes, kMemoryShare));
-    out += line("experts in memory", milliseconds(d.resident),
-                cat(quotient(d.hit_rate * routed, m.memory_bytes, kMemoryShare),
-                    d.waits_for_drive() ? "" : counts));
-    if (d.missing > 0) {
-        out += line("experts missing", milliseconds(d.missing),
-                    cat(quotient((1 - d.hit_rate) * routed, m.drive_bytes, kDriveShare),
-                        d.waits_for_drive() ? counts : ""));
-        out += line("the last to land", milliseconds(d.landed),
-                    "computing it, in each layer that misses one");
+    for (const PlanTerm& term : plan.decode_terms()) {
+        const bool longer = term.counts && term.name.starts_with("experts ");
+        out += line(term.name, milliseconds(term.seconds),
+                    cat(term.how, longer ? "   ← the longer of the two counts" : ""));
     }
     return out + line("a token", milliseconds(d.seconds()), rate(d.tokens_per_second()));
 }
@@ -120,6 +107,28 @@ std::string prefill_text(const Plan& plan) {
 }
 
 }  // namespace
+
+std::vector<PlanTerm> Plan::decode_terms() const {
+    const MachineSpeeds m = machine.speeds();
+    const double routed =
+        static_cast<double>(work.expert_bytes) * work.layers * work.experts_per_token;
+    const auto from_memory = [&](double bytes) {
+        return quotient(bytes, m.memory_bytes, kMemoryShare);
+    };
+    std::vector<PlanTerm> terms = {
+        {"dense weights", decode.dense, from_memory(static_cast<double>(work.dense_bytes))},
+        {"KV rows", decode.kv, from_memory(static_cast<double>(work.kv_bytes))},
+        {"experts in memory", decode.resident, from_memory(decode.hit_rate * routed),
+         !decode.waits_for_drive()}};
+    if (decode.missing > 0) {
+        terms.push_back({"experts missing", decode.missing,
+                         quotient((1 - decode.hit_rate) * routed, m.drive_bytes, kDriveShare),
+                         decode.waits_for_drive()});
+        terms.push_back(
+            {"the last to land", decode.landed, "computing it, in each layer that misses one"});
+    }
+    return terms;
+}
 
 std::string Plan::text() const {
     std::string out =

@@ -10,6 +10,7 @@
 
 #include "core/store/exchange.h"
 #include "ui/desk.h"
+#include "ui/engine_view_state.h"
 #include "ui/typeset/editor.h"
 #include "ui/typeset/rich_text.h"
 #include "ui/ui.h"
@@ -104,6 +105,8 @@ struct ViewState {
     std::unique_ptr<TextEditor> log_words, command_words;
     bool log_bad_only = false;
     std::string chord_for;  // the command that the next key becomes the shortcut of
+
+    EngineViewState engine;
 
     uint32_t focus_wanted = 0;  // of the next frame
     bool focus_composer = true;
