@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "core/base/random.h"
 #include "core/store/page_scan.h"
 #include "core/store/rows.h"
 #include "core/store/salvage.h"
@@ -119,6 +120,28 @@ TEST_CASE("whatever page is overwritten, the rest is there") {
     }
     // At most what lies in one page is lost.
     CHECK(least >= world.messages.size() - 10);
+}
+
+TEST_CASE("a flipped bit is seen, whatever it hits, and costs a message or a page of them") {
+    BrokenWorld world(false);
+    const std::string file = world.file();
+    Random random(7);
+    int salvages = 0;
+    for (int round = 0; round < 120; ++round) {
+        std::string broken = file;
+        const size_t place =
+            100 + random.below(file.size() - 100);  // behind the versions in the header
+        broken[place] = static_cast<char>(broken[place] ^ (1 << random.below(8)));
+        world.lay(broken, "");
+        auto store = world.must_open(nullptr);
+        const size_t count = world.count_checked(store);
+        INFO("byte ", place);
+        const bool told = !store->report().notices.empty();
+        CHECK((told || count == world.messages.size()));
+        CHECK(count + 10 >= world.messages.size());
+        salvages += told ? 1 : 0;
+    }
+    CHECK(salvages > 60);
 }
 
 TEST_CASE("wherever the file ends, what stands before is there") {
