@@ -166,7 +166,7 @@ void welcome_view(Frame& frame, const Box& box) {
     y += ui.paragraph("Everything happens on this machine. Nothing that you write leaves it.", left,
                       y, width, Size::kLabel, Tone::kMuted) +
          ui.px(16);
-    const Box card = {left, y, left + width, y + ui.px(150)};
+    const Box card = {left, y, left + width, y + ui.px(166)};
     ui.canvas().fill(card, ui.tone(Tone::kRaised), ui.px(10));
     ui.canvas().outline(card, ui.tone(Tone::kBorder), ui.px(10), 1);
     const float in = left + ui.px(18), inner = width - ui.px(36);
@@ -188,8 +188,8 @@ void welcome_view(Frame& frame, const Box& box) {
              cat(human_bytes(memory.dense_bytes), " of weights that every token needs"));
         fact("Context", cat(facts.context_max, " tokens, ", human_bytes(memory.kv_bytes)));
         if (ui.button("Will a larger one fit?",
-                      {in, row + ui.px(2), in + ui.button_width("Will a larger one fit?"),
-                       row + ui.px(32)}))
+                      {in, row + ui.px(6), in + ui.button_width("Will a larger one fit?"),
+                       row + ui.px(38)}))
             frame.desk.go(Screen::kModels);
     } else {
         const bool closed = state.model.phase == ModelPhase::kClosed;
