@@ -79,13 +79,6 @@ MessageBlocks read_plain(std::string_view source, const MessageChunk& chunk, siz
     return read;
 }
 
-const TextPiece* piece_at(const std::vector<TextPiece>& pieces, size_t byte) {
-    const auto after =
-        std::upper_bound(pieces.begin(), pieces.end(), byte,
-                         [](size_t at, const TextPiece& each) { return at < each.begin; });
-    return after == pieces.begin() ? nullptr : &*(after - 1);
-}
-
 }  // namespace
 
 void TextFlow::add(std::string_view shown, TextPiece like, size_t source_begin, size_t source_end) {
@@ -98,8 +91,15 @@ void TextFlow::add(std::string_view shown, TextPiece like, size_t source_begin, 
     pieces.push_back(like);
 }
 
+const TextPiece* TextFlow::piece_at(size_t byte) const {
+    const auto after =
+        std::upper_bound(pieces.begin(), pieces.end(), byte,
+                         [](size_t at, const TextPiece& each) { return at < each.begin; });
+    return after == pieces.begin() ? nullptr : &*(after - 1);
+}
+
 size_t TextFlow::source_at(size_t byte) const {
-    const TextPiece* const piece = piece_at(pieces, byte);
+    const TextPiece* const piece = piece_at(byte);
     if (piece == nullptr) return source_begin();
     if (byte >= piece->end) return piece->source_end;
     return piece->unit ? piece->source_begin : piece->source_begin + (byte - piece->begin);
@@ -107,7 +107,7 @@ size_t TextFlow::source_at(size_t byte) const {
 
 size_t TextFlow::source_before(size_t byte) const {
     if (byte == 0) return source_begin();
-    const TextPiece* const piece = piece_at(pieces, byte - 1);
+    const TextPiece* const piece = piece_at(byte - 1);
     if (piece == nullptr) return source_begin();
     if (byte >= piece->end || piece->unit) return piece->source_end;
     return piece->source_begin + (byte - piece->begin);

@@ -30,6 +30,8 @@ struct TextFlow {
     std::vector<TextPiece> pieces;
 
     void add(std::string_view shown, TextPiece like, size_t source_begin, size_t source_end);
+    // The piece that a byte lies in, or the last before it; null when there is none.
+    [[nodiscard]] const TextPiece* piece_at(size_t byte) const;
     [[nodiscard]] size_t source_at(size_t byte) const;      // of what begins there
     [[nodiscard]] size_t source_before(size_t byte) const;  // of what ends there
     [[nodiscard]] size_t source_begin() const;

@@ -19,19 +19,24 @@ TextFlow coloured(const Block& block) {
     const Highlighter& highlighter = Highlighter::named(block.language);
     HighlightState state = 0;
     std::vector<ColourSpan> spans;
+    size_t line_begin = 0;  // in `out`
     const auto put = [&](size_t begin, size_t end, Ink ink) {
         while (begin < end) {
             const size_t tab = std::min(text.find('\t', begin), end);
-            const TextPiece look = {.ink = ink, .code = true};
-            // Pieces of the block's flow are whole lines; the source of a byte follows from the one it lies in.
+            TextPiece look = {.ink = ink, .code = true};
             if (tab > begin) {
-                out.add(std::string_view(text).substr(begin, tab - begin), look,
-                        block.flow.source_at(begin), block.flow.source_before(tab));
+                // What stands for its source as a whole (U+FFFD for a NUL) keeps doing so.
+                const TextPiece& piece = *block.flow.piece_at(begin);
+                const size_t stop = std::min<size_t>(tab, piece.end);
+                look.unit = piece.unit;
+                out.add(std::string_view(text).substr(begin, stop - begin), look,
+                        block.flow.source_at(begin), block.flow.source_before(stop));
+                begin = stop;
+                continue;
             }
             begin = tab;
             if (begin >= end) break;
-            const size_t line = out.text.rfind('\n');
-            const size_t column = out.text.size() - (line == std::string::npos ? 0 : line + 1);
+            const size_t column = out.text.size() - line_begin;
             TextPiece unit = look;
             unit.unit = true;
             out.add(std::string(kTabColumns - column % kTabColumns, ' '), unit,
@@ -55,6 +60,7 @@ TextFlow coloured(const Block& block) {
         if (end < text.size()) {
             TextPiece unit = {.ink = Ink::kCode, .unit = true, .code = true};
             out.add("\n", unit, block.flow.source_at(end), block.flow.source_before(end + 1));
+            line_begin = out.text.size();
         }
         at = end + 1;
     }
