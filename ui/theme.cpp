@@ -51,7 +51,7 @@ constexpr Palette kContrast = {
     .code_panel = 0x0A0A0A,
     .selection = 0x004C99,
     .found = 0x4D4400,
-    .found_here = 0x806600,
+    .found_here = 0x5C4A00,
     .series = {0x66B2FF, 0xFFB347, 0x4FE0C8, 0xFF99D6, 0xE0E0E0, 0xFFF27A},
     .shade_alpha = 190};
 

@@ -22,10 +22,28 @@ constexpr SecretWords kKeyWords{.what = "the secret of the chats",
                                 .escape = "or start with another state directory"};
 constexpr int64_t kBinMs = int64_t{30} * 24 * 60 * 60 * 1000;
 
-bool holds_bytes(const Path& path) {
+uint64_t bytes_of(const Path& path) {
     std::error_code problem;
     const auto bytes = std::filesystem::file_size(path, problem);
-    return !problem && bytes > 0;
+    return problem ? 0 : bytes;
+}
+
+bool holds_bytes(const Path& path) { return bytes_of(path) > 0; }
+
+// What SQLite would take for a new file, or would not say.
+Status check_beginning(const Path& directory) {
+    const Path path = directory / kDatabaseName;
+    const uint64_t bytes = bytes_of(path);
+    if (bytes == 0 && holds_bytes(directory / kLogName)) {
+        return Error{ErrorCode::kCorrupt,
+                     cat(path.string(), " is gone, but what was written to it last is there")};
+    }
+    // A journal can still take it back to nothing.
+    if (bytes > 0 && bytes < kStorePageBytes && !holds_bytes(directory / kJournalName)) {
+        return Error{ErrorCode::kCorrupt,
+                     cat(path.string(), " ends after ", bytes, " bytes, within its first page")};
+    }
+    return {};
 }
 
 Status check_version(Database& database) {
@@ -121,10 +139,7 @@ Result<Secret> open_state_key(const Path& directory, Entropy& entropy) {
 
 Result<Database> open_chats(const Path& directory, const StoreWorld& world, const Sealer& sealer) {
     const Path path = directory / kDatabaseName;
-    if (!holds_bytes(path) && holds_bytes(directory / kLogName)) {
-        return Error{ErrorCode::kCorrupt,
-                     cat(path.string(), " is gone, but what was written to it last is there")};
-    }
+    TRY(check_beginning(directory));
     Database database = TRY(Database::open(path, world.vfs));
     // Until all is known to be well, closing must not carry the log over into the file.
     TRY(database.keep_log(true));

@@ -12,6 +12,7 @@ namespace millrace {
 
 inline constexpr const char* kDatabaseName = "chats.db";
 inline constexpr const char* kLogName = "chats.db-wal";
+inline constexpr const char* kJournalName = "chats.db-journal";  // only while the file is made
 
 // Holds the directory against every other process, and every other store of this one, until it ends; a process that dies
 // lets go too.

@@ -10,7 +10,7 @@
 namespace millrace {
 namespace {
 
-constexpr size_t kPage = kPageBytes;
+constexpr size_t kPage = kStorePageBytes;
 constexpr size_t kLogHeaderBytes = 32, kFrameHeaderBytes = 24;
 constexpr uint8_t kTableLeaf = 13, kIndexLeaf = 10, kIndexInside = 2;
 

@@ -12,9 +12,9 @@ CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), mark BLOB NOT NULL);
 CREATE TABLE chats(id INTEGER PRIMARY KEY AUTOINCREMENT, created_ms INTEGER NOT NULL,
     changed_ms INTEGER NOT NULL, pinned INTEGER NOT NULL, deleted_ms INTEGER, leaf INTEGER NOT NULL,
     title BLOB NOT NULL, settings BLOB NOT NULL);
-CREATE TABLE messages(id INTEGER PRIMARY KEY AUTOINCREMENT, chat INTEGER NOT NULL REFERENCES chats(id),
-    parent INTEGER NOT NULL, author INTEGER NOT NULL, state INTEGER NOT NULL, created_ms INTEGER NOT NULL,
-    removed_ms INTEGER, removed_leaf INTEGER, body BLOB NOT NULL);
+CREATE TABLE messages(id INTEGER PRIMARY KEY AUTOINCREMENT, chat INTEGER NOT NULL
+    REFERENCES chats(id), parent INTEGER NOT NULL, author INTEGER NOT NULL, state INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL, removed_ms INTEGER, removed_leaf INTEGER, body BLOB NOT NULL);
 CREATE INDEX messages_tree ON messages(chat, parent, removed_ms);
 CREATE INDEX messages_removed ON messages(chat, removed_ms) WHERE removed_ms IS NOT NULL;
 CREATE TABLE drafts(chat INTEGER PRIMARY KEY REFERENCES chats(id), text BLOB NOT NULL);

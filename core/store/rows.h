@@ -22,7 +22,7 @@
 namespace millrace {
 
 inline constexpr int64_t kApplicationId = 0x4D524348;  // "MRCH"
-inline constexpr int kPageBytes = 4096;
+inline constexpr uint64_t kStorePageBytes = 4096;
 
 // A message with what the tree needs of it. `message.id` is its row.
 struct MessageRow {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <system_error>
@@ -12,6 +11,7 @@
 #include "core/store/opening.h"
 #include "core/store/page_scan.h"
 #include "core/store/rows.h"
+#include "core/store/utc_time.h"
 
 namespace millrace {
 namespace {
@@ -189,15 +189,6 @@ Status write_rows(Database& database, Sealer& sealer, const Found& found) {
     return transaction.commit();
 }
 
-std::string date_of(int64_t now_ms) {
-    const auto day = std::chrono::floor<std::chrono::days>(
-        std::chrono::sys_time<std::chrono::milliseconds>(std::chrono::milliseconds(now_ms)));
-    const std::chrono::year_month_day date(day);
-    const auto two = [](unsigned n) { return cat(n < 10 ? "0" : "", n); };
-    return cat(static_cast<int>(date.year()), "-", two(static_cast<unsigned>(date.month())), "-",
-               two(static_cast<unsigned>(date.day())));
-}
-
 // Another name for the same bytes; a copy where the file system knows no links.
 Status add_name(const Path& from, const Path& to) {
     std::error_code problem;
@@ -212,7 +203,7 @@ Result<Path> set_aside(const Path& directory, int64_t now_ms) {
     const Path file = directory / kDatabaseName, log = directory / kLogName;
     Path aside;
     for (int number = 1;; ++number) {
-        aside = directory / cat("chats.broken-", date_of(now_ms),
+        aside = directory / cat("chats.broken-", utc_date(now_ms),
                                 number == 1 ? std::string() : cat("-", number), ".db");
         if (!std::filesystem::exists(aside) && !std::filesystem::exists(aside.string() + "-wal")) {
             break;
@@ -220,6 +211,8 @@ Result<Path> set_aside(const Path& directory, int64_t now_ms) {
     }
     if (std::filesystem::exists(file)) TRY(add_name(file, aside));
     if (std::filesystem::exists(log)) TRY(add_name(log, aside.string() + "-wal"));
+    const Path journal = directory / kJournalName;
+    if (std::filesystem::exists(journal)) TRY(add_name(journal, aside.string() + "-journal"));
     TRY(SystemDisk().sync_directory(directory));
     return aside;
 }
@@ -269,6 +262,7 @@ Status finish_salvage(const Path& directory) {
     }
     // The old log first: laid over the new file it would break it.
     TRY(disk.remove(directory / kLogName));
+    TRY(disk.remove(directory / kJournalName));
     TRY(disk.sync_directory(directory));
     TRY(disk.rename(salvaged, directory / kDatabaseName));
     return disk.sync_directory(directory);

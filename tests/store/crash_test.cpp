@@ -22,6 +22,7 @@ Status told(const Result<MessageId>& id, MessageId& out) {
 // Ids that steps hand on to later ones.
 struct Session {
     ChatId chat{}, other{};
+    MessageId none = MessageId::kNone;
     MessageId question{}, answer{}, second{}, again{};
 };
 
@@ -52,7 +53,6 @@ std::vector<Step> steps_of(Session& session) {
             return told(store.append(session.chat, message_of(author, text, under)), out);
         };
     };
-    static MessageId none = MessageId::kNone;
     const auto draft = [&session](const char* text) {
         return [&session, text](ChatStore& store) { return store.save_draft(session.chat, text); };
     };
@@ -61,7 +61,7 @@ std::vector<Step> steps_of(Session& session) {
         chat(session.chat, "First"),
         draft("How do"),
         draft("How does streaming work?"),
-        say(Author::kUser, "How does streaming work?", none, session.question),
+        say(Author::kUser, "How does streaming work?", session.none, session.question),
         draft(""),
         say(Author::kAssistant, "", session.question, session.answer),
         grow(session, 1, MessageState::kGrowing),

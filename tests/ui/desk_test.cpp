@@ -1,0 +1,341 @@
+#include "ui/desk.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+
+#include "tests/ui/desk_world.h"
+
+using namespace millrace;
+using namespace millrace::test;
+
+TEST_CASE("a first question makes a chat, is answered, and both are there after a restart") {
+    const TempDirectory directory;
+    {
+        DeskWorld world(directory.path());
+        CHECK_FALSE(world.desk->can_send());
+        world.desk->set_draft("What is a mill?");
+        CHECK_FALSE(world.desk->can_send());  // no model yet
+        world.ready();
+        CHECK(world.desk->can_send());
+        world.desk->send();
+        world.settle();
+        REQUIRE(world.port->asked.size() == 1);
+        CHECK(world.port->asked[0].messages.back().content == "What is a mill?");
+        CHECK(world.desk->draft().empty());
+        world.port->prefill(3, 10);
+        world.settle();
+        CHECK(world.state().running->doing == Running::Doing::kReading);
+        world.port->grow("A ");
+        world.port->grow("building.");
+        world.settle();
+        CHECK(world.shown() == "user: What is a mill? | assistant: A building.");
+        world.port->finish();
+        world.settle();
+        CHECK_FALSE(world.state().running);
+        CHECK(world.state().chat->summary.title == "What is a mill?");
+        CHECK(world.state().prompt_tokens.has_value() == false);
+        world.later(1);
+        CHECK(world.state().prompt_tokens == 15 + 11);
+    }
+    DeskWorld again(directory.path());
+    CHECK(again.shown() == "user: What is a mill? | assistant: A building.");
+    CHECK(again.state().chats.size() == 1);
+    CHECK(again.state().chat->branches.find(again.at(1))->state == MessageState::kWhole);
+}
+
+TEST_CASE("stopped, an answer goes on from its exact token with the seed that it began with") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    world.send("Count.");
+    world.port->grow("one ");
+    world.port->grow("two ");
+    world.settle();
+    world.desk->stop();
+    CHECK(world.port->stops == 1);
+    CHECK(world.state().running->doing == Running::Doing::kStopping);
+    world.port->finish(FinishReason::kCancelled);
+    world.settle();
+    REQUIRE(world.desk->can_continue());
+    world.desk->continue_answer();
+    world.settle();
+    REQUIRE(world.port->asked.size() == 2);
+    CHECK(world.port->asked[1].so_far == std::vector<int32_t>{100, 101});
+    CHECK(world.port->asked[1].seed == world.port->asked[0].seed);
+    CHECK(world.port->asked[1].messages.size() == world.port->asked[0].messages.size());
+    world.answer("three");
+    CHECK(world.shown() == "user: Count. | assistant: one two three");
+    CHECK_FALSE(world.desk->can_continue());
+}
+
+TEST_CASE("an answer that the program's end cut off is there and can go on") {
+    const TempDirectory directory;
+    {
+        DeskWorld world(directory.path());
+        world.ready();
+        world.send("Tell.");
+        world.port->grow("Once");
+        world.later(2);  // saved while it grows
+    }
+    DeskWorld again(directory.path());
+    CHECK(again.shown() == "user: Tell. | assistant: Once");
+    again.ready();
+    CHECK(again.desk->can_continue());
+}
+
+TEST_CASE("editing a question makes a version, the arrows lead back, undo too") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    world.send("Hello");
+    world.answer("Hi");
+    const MessageId first = world.at(0);
+    world.desk->edit(first, "Good day");
+    world.settle();
+    REQUIRE(world.port->asked.size() == 2);
+    world.answer("Sir");
+    CHECK(world.shown() == "user: Good day | assistant: Sir");
+    const Branches::Version version = world.state().chat->branches.version_of(world.at(0));
+    CHECK(version.number == 2);
+    CHECK(version.count == 2);
+    world.desk->show_version(version.before);
+    world.settle();
+    CHECK(world.shown() == "user: Hello | assistant: Hi");
+    world.desk->show_version(world.state().chat->branches.version_of(first).after);
+    CHECK(world.shown() == "user: Good day | assistant: Sir");
+    world.desk->undo();
+    world.settle();
+    CHECK(world.shown() == "user: Hello | assistant: Hi");
+}
+
+TEST_CASE("answering again makes a second answer beside the first") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    world.send("Dice?");
+    world.answer("Four");
+    world.desk->regenerate(world.at(1));
+    world.settle();
+    world.answer("Six");
+    CHECK(world.shown() == "user: Dice? | assistant: Six");
+    CHECK(world.state().chat->branches.version_of(world.at(1)).count == 2);
+    CHECK(world.port->asked[0].seed != world.port->asked[1].seed);
+}
+
+TEST_CASE("what is deleted can be taken back: a message, a chat") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    world.send("a");
+    world.answer("b");
+    world.send("c");
+    world.answer("d");
+    world.desk->remove_message(world.at(2));
+    world.settle();
+    CHECK(world.shown() == "user: a | assistant: b");
+    CHECK(world.desk->undo_name() == "Delete message");
+    world.desk->undo();
+    world.settle();
+    CHECK(world.shown() == "user: a | assistant: b | user: c | assistant: d");
+    const ChatId chat = world.state().chat->summary.id;
+    world.desk->remove_chat(chat);
+    world.settle();
+    CHECK(world.state().chats.empty());
+    CHECK(world.state().bin.size() == 1);
+    CHECK_FALSE(world.state().chat);
+    world.desk->undo();
+    world.settle();
+    CHECK(world.state().bin.empty());
+    CHECK(world.shown() == "user: a | assistant: b | user: c | assistant: d");
+}
+
+TEST_CASE("a chat that is left goes on being answered, and shows all of it when one comes back") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    world.send("Long story");
+    const ChatId chat = world.state().chat->summary.id;
+    world.port->grow("Once ");
+    world.settle();
+    world.desk->new_chat();
+    world.settle();
+    CHECK(world.shown().empty());
+    world.port->grow("upon ");
+    world.settle();
+    world.desk->open_chat(chat);
+    world.settle();
+    CHECK(world.shown() == "user: Long story | assistant: Once upon ");
+    world.desk->new_chat();
+    world.port->grow("a time");
+    world.port->finish();
+    world.settle();
+    world.desk->open_chat(chat);
+    world.settle();
+    CHECK(world.shown() == "user: Long story | assistant: Once upon a time");
+}
+
+TEST_CASE("drafts are kept within a second, each chat its own") {
+    const TempDirectory directory;
+    {
+        DeskWorld world(directory.path());
+        world.ready();
+        world.send("First");
+        world.answer("Answer");
+        world.desk->set_draft("half a thou");
+        world.later(0.7);
+        world.desk->new_chat();
+        world.desk->set_draft("another");
+        world.later(0.7);
+        // As after kill -9: nothing more is saved. The desk's end would save it.
+        world.desk->set_draft("another");
+    }
+    DeskWorld again(directory.path());
+    CHECK(again.desk->draft() == "another");
+    again.desk->open_chat(again.state().chats[0].id);
+    again.settle();
+    CHECK(again.desk->draft() == "half a thou");
+}
+
+TEST_CASE("an answer that fails keeps what came, says why, and can go on") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    world.send("Read");
+    world.port->grow("Partly");
+    world.port->fail("the drive gave an error at expert 3 of layer 7");
+    world.settle();
+    CHECK(world.shown() == "user: Read | assistant: Partly");
+    CHECK(world.state().notices.back().text.find("layer 7") != std::string::npos);
+    CHECK(world.state().notices.back().bad);
+    CHECK(world.desk->can_continue());
+}
+
+TEST_CASE("a model that cannot be opened is told, and chats are still there") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.port->closed("/models/x has no config.json");
+    world.settle();
+    CHECK(world.state().model.phase == ModelPhase::kClosed);
+    CHECK(world.state().model.text == "/models/x has no config.json");
+    world.desk->set_draft("Hello?");
+    CHECK_FALSE(world.desk->can_send());
+    world.desk->send();
+    world.settle();
+    CHECK(world.desk->draft() == "Hello?");
+    CHECK(world.port->asked.empty());
+}
+
+TEST_CASE("without a store one can chat, and is told that it is not kept") {
+    const TempDirectory directory;
+    // A file where the directory should be.
+    std::ofstream(directory.path() / "state") << "x";
+    DeskWorld world(directory.path());
+    CHECK(world.state().store_failed);
+    CHECK_FALSE(world.state().store_text.empty());
+    world.ready();
+    world.send("Still there?");
+    world.answer("Yes");
+    CHECK(world.shown() == "user: Still there? | assistant: Yes");
+}
+
+TEST_CASE("settings are kept, of the program and of a chat") {
+    const TempDirectory directory;
+    {
+        DeskWorld world(directory.path());
+        world.ready();
+        world.desk->change([](Settings& settings) {
+            settings.theme = ThemeName::kLight;
+            settings.zoom_percent = 175;
+        });
+        world.settle();
+        world.send("x");
+        world.answer("y");
+        world.desk->change_chat([](ChatSettings& settings) {
+            settings.system = "Be brief.";
+            settings.think = "high";
+        });
+        world.settle();
+    }
+    DeskWorld again(directory.path());
+    CHECK(again.state().settings.theme == ThemeName::kLight);
+    CHECK(again.state().settings.zoom_percent == 175);
+    CHECK(again.desk->chat_settings().system == "Be brief.");
+    again.ready();
+    again.send("z");
+    CHECK(again.port->asked[0].messages[0].content == "Be brief.");
+    CHECK(again.port->asked[0].options.think == "high");
+}
+
+TEST_CASE("search finds words in messages of other chats") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    world.send("the termination clause");
+    world.answer("Section nine.");
+    world.desk->new_chat();
+    world.send("weather");
+    world.answer("Rain");
+    world.desk->search("clause");
+    world.settle();
+    REQUIRE(world.state().search.found.size() >= 1);
+    CHECK_FALSE(world.state().search.running);
+    world.desk->open_chat(world.state().search.found[0].chat,
+                          world.state().search.found[0].message);
+    world.settle();
+    CHECK(world.shown() == "user: the termination clause | assistant: Section nine.");
+}
+
+TEST_CASE("many chats and messages: random deeds agree with a list of what was said") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    uint64_t state = 88172645463325252U;
+    const auto random = [&](uint64_t below) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        return state % below;
+    };
+    std::string before;
+    for (int step = 0; step < 120; ++step) {
+        const size_t count = world.state().chat ? world.state().chat->branches.shown().size() : 0;
+        switch (random(6)) {
+            case 0:
+            case 1:
+                world.send(std::to_string(step));
+                world.answer("re " + std::to_string(step));
+                break;
+            case 2:
+                if (count > 0)
+                    world.desk->edit(world.at(random(count)), "edited " + std::to_string(step));
+                world.settle();
+                if (world.state().running) world.answer("re edited");
+                break;
+            case 3:
+                if (count > 0) world.desk->remove_message(world.at(random(count)));
+                world.settle();
+                break;
+            case 4:
+                before = world.shown();
+                if (count > 1) {
+                    world.desk->remove_message(world.at(random(count)));
+                    world.settle();
+                    world.desk->undo();
+                    world.settle();
+                    CHECK(world.shown() == before);
+                }
+                break;
+            default:
+                if (world.desk->can_undo()) world.desk->undo();
+                world.settle();
+                break;
+        }
+        // What is in memory is what the store has.
+        if (!world.state().chat) continue;
+        before = world.shown();
+        world.desk->open_chat(world.state().chat->summary.id);
+        world.settle();
+        REQUIRE(world.shown() == before);
+    }
+}

@@ -1,0 +1,161 @@
+#pragma once
+// A desk with a real store in a temporary directory, everything on one thread, and a model that says what the test tells it.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/temp_directory.h"
+#include "ui/desk.h"
+
+namespace millrace::test {
+
+class ScriptedPort final : public ModelPort {
+public:
+    explicit ScriptedPort(Listener listener) : listener_(std::move(listener)) {}
+
+    void open(const Path& directory) override { opened.push_back(directory); }
+    void ask(Ask ask) override { asked.push_back(std::move(ask)); }
+    void stop() override { ++stops; }
+    void count(uint64_t number, std::vector<Message> messages, const std::string&) override {
+        ModelReport report;
+        report.kind = ModelReport::Kind::kCounted;
+        report.number = number;
+        for (const Message& message : messages) {
+            report.total += static_cast<int64_t>(message.content.size());
+        }
+        listener_(std::move(report));
+    }
+    const LiveFeed* feed() const override { return nullptr; }
+
+    void ready() {
+        ModelReport report;
+        report.kind = ModelReport::Kind::kReady;
+        report.facts.emplace();
+        report.facts->name = "Scripted";
+        report.facts->context_max = 8192;
+        report.facts->efforts = {"high", "max"};
+        listener_(std::move(report));
+    }
+    void closed(const std::string& why) {
+        ModelReport report;
+        report.kind = ModelReport::Kind::kClosed;
+        report.text = why;
+        listener_(std::move(report));
+    }
+    void prefill(int64_t done, int64_t total) {
+        ModelReport report = last(ModelReport::Kind::kPrefill);
+        report.done = done;
+        report.total = total;
+        listener_(std::move(report));
+    }
+    void grow(const std::string& content, const std::string& reasoning = "") {
+        ModelReport report = last(ModelReport::Kind::kGrown);
+        report.content = content;
+        report.reasoning = reasoning;
+        report.ids = {next_id++};
+        listener_(std::move(report));
+    }
+    void finish(FinishReason reason = FinishReason::kStop) {
+        ModelReport report = last(ModelReport::Kind::kFinished);
+        report.reason = reason;
+        report.stats.generated_tokens = 7;
+        report.stats.decode_ns = 1'000'000'000;
+        report.stats.expert_hits = 81;
+        report.stats.expert_misses = 19;
+        listener_(std::move(report));
+    }
+    void fail(const std::string& why) {
+        ModelReport report = last(ModelReport::Kind::kFailed);
+        report.text = why;
+        listener_(std::move(report));
+    }
+
+    std::vector<Path> opened;
+    std::vector<Ask> asked;
+    int stops = 0;
+    int32_t next_id = 100;
+
+private:
+    [[nodiscard]] ModelReport last(ModelReport::Kind kind) const {
+        ModelReport report;
+        report.kind = kind;
+        report.number = asked.empty() ? 0 : asked.back().number;
+        return report;
+    }
+    Listener listener_;
+};
+
+// `directory` outlives it, so that a second world can open what a first one left.
+class DeskWorld {
+public:
+    explicit DeskWorld(const Path& directory) : directory_(directory) {
+        DeskParts parts;
+        Result<std::unique_ptr<ChatStore>> store = ChatStore::open(directory / "state");
+        if (store.ok()) {
+            parts.store = std::move(*store);
+        } else {
+            parts.store_text = store.error().message;
+        }
+        parts.store_lane = inline_lane();
+        parts.make_port = [this](ModelPort::Listener listener) {
+            auto made = std::make_unique<ScriptedPort>(std::move(listener));
+            port = made.get();
+            return made;
+        };
+        parts.wake = [] {};
+        parts.now_s = [this] { return now_s; };
+        parts.seed = [this] { return ++seeds; };
+        parts.home = directory;
+        desk = Desk::open(std::move(parts), {});
+        settle();
+    }
+
+    // Everything that is on its way arrives.
+    void settle() {
+        for (int quiet = 0; quiet < 2;) quiet = desk->tick() ? 0 : quiet + 1;
+    }
+    void later(double seconds) {
+        now_s += seconds;
+        settle();
+    }
+    void ready() {
+        port->ready();
+        settle();
+    }
+    void send(const std::string& text) {
+        desk->set_draft(text);
+        desk->send();
+        settle();
+    }
+    void answer(const std::string& text) {
+        port->grow(text);
+        port->finish();
+        settle();
+    }
+    [[nodiscard]] const AppState& state() const { return desk->state(); }
+    // "user: a | assistant: b" of the branch that is shown.
+    [[nodiscard]] std::string shown() const {
+        std::string out;
+        if (!state().chat) return out;
+        for (const MessageId id : state().chat->branches.shown()) {
+            const StoredMessage* message = state().chat->branches.find(id);
+            if (!out.empty()) out += " | ";
+            out += (message->author == Author::kUser ? "user: " : "assistant: ") + message->content;
+        }
+        return out;
+    }
+    [[nodiscard]] MessageId at(size_t index) const {
+        return state().chat->branches.shown().at(index);
+    }
+
+    double now_s = 1000;
+    uint64_t seeds = 0;
+    ScriptedPort* port = nullptr;
+    std::unique_ptr<Desk> desk;
+
+private:
+    Path directory_;
+};
+
+}  // namespace millrace::test

@@ -1,0 +1,298 @@
+#include "ui/shell.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <set>
+
+#include "tests/ui/shell_world.h"
+#include "ui/commands.h"
+
+using namespace millrace;
+using namespace millrace::test;
+
+namespace {
+
+// Tests of the window need the fonts that ./check installs.
+bool skipped() {
+    if (fonts_are_here()) return false;
+    MESSAGE("skipped: the fonts of the desktop are not installed (fonts-inter)");
+    return true;
+}
+
+}  // namespace
+
+TEST_CASE("one types a question, presses Enter, and reads the answer") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    world.frames(3);
+    CHECK(world.focused_name() == "Message");
+    world.type("Wo liegt die Mühle?");
+    CHECK(world.desk_world.desk->draft() == "Wo liegt die Mühle?");
+    world.key("Enter");
+    REQUIRE(world.desk_world.port->asked.size() == 1);
+    CHECK(world.find("Stop") != nullptr);
+    world.desk_world.port->prefill(50, 200);
+    world.frame();
+    CHECK(world.find("Pause") != nullptr);
+    world.desk_world.answer("Am **Bach**.");
+    world.frames(3);
+    CHECK(world.find("Stop") == nullptr);
+    CHECK(world.find("Again") != nullptr);
+    CHECK(world.find("Wo liegt die Mühle?") != nullptr);  // the chat's row
+}
+
+TEST_CASE("Shift+Enter breaks the line, Escape stops, Continue goes on") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    world.frames(2);
+    world.type("one");
+    world.key("Shift+Enter");
+    world.type("two");
+    CHECK(world.desk_world.desk->draft() == "one\ntwo");
+    world.key("Enter");
+    world.desk_world.port->grow("Half");
+    world.frame();
+    world.key("Esc");
+    CHECK(world.desk_world.port->stops == 1);
+    world.desk_world.port->finish(FinishReason::kCancelled);
+    world.frames(2);
+    REQUIRE(world.click("Continue"));
+    CHECK(world.desk_world.port->asked.size() == 2);
+}
+
+TEST_CASE(
+    "every screen can be reached by keys, draws itself, and Tab walks over all of its controls") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    world.desk_world.send("Question");
+    world.desk_world.answer("Answer");
+    for (const char* chord : {"Ctrl+1", "Ctrl+2", "Ctrl+3", "Ctrl+4", "Ctrl+5", "Ctrl+,"}) {
+        CAPTURE(chord);
+        world.key(chord);
+        std::set<uint32_t> wanted, seen;
+        for (const Thing& thing : world.ui->things()) {
+            const bool walks = thing.role != ThingRole::kPlot && thing.role != ThingRole::kText &&
+                               thing.role != ThingRole::kHandle;
+            if (walks && thing.enabled) wanted.insert(thing.id);
+            CHECK_FALSE(thing.name.empty());
+        }
+        for (size_t i = 0; i < wanted.size() + 2; ++i) {
+            world.key("Tab");
+            seen.insert(world.ui->focused());
+        }
+        for (const uint32_t id : wanted) CHECK(seen.contains(id));
+    }
+}
+
+TEST_CASE("no two things that can be used at the same time have one id") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    world.desk_world.send("Question");
+    world.desk_world.answer("Answer");
+    for (const char* chord :
+         {"Ctrl+1", "Ctrl+2", "Ctrl+3", "Ctrl+4", "Ctrl+5", "Ctrl+,", "Ctrl+K"}) {
+        world.key(chord);
+        std::set<uint32_t> ids;
+        for (const Thing& thing : world.ui->things()) {
+            CAPTURE(thing.name);
+            CHECK(ids.insert(thing.id).second);
+        }
+    }
+}
+
+TEST_CASE("every command can be run from the palette, in any state, and nothing breaks") {
+    if (skipped()) return;
+    for (const bool chat : {false, true}) {
+        const TempDirectory directory;
+        ShellWorld world(directory.path());
+        if (chat) {
+            world.desk_world.ready();
+            world.desk_world.send("Question");
+            world.desk_world.answer("Answer");
+        }
+        for (const Command& command : commands()) {
+            if (command.id == "program.quit") continue;
+            CAPTURE(command.id);
+            world.key("Ctrl+K");
+            CHECK(world.view->palette_open);
+            world.type(command.name);
+            world.key("Enter");
+            CHECK_FALSE((world.view->palette_open && command.id != "view.palette"));
+            world.frames(2);
+            for (int i = 0; i < 3; ++i) world.key("Esc");
+        }
+    }
+}
+
+TEST_CASE("a dialogue takes the keyboard, Escape leaves it, Enter does it") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    world.desk_world.send("Old name");
+    world.desk_world.answer("x");
+    world.frames(2);
+    world.key("F2");
+    CHECK(world.focused_name() == "Rename chat");
+    world.key("Esc");
+    CHECK(world.view->dialog.kind == DialogKind::kNone);
+    world.key("F2");
+    world.type("New name");
+    world.key("Enter");
+    world.frames(2);
+    CHECK(world.desk_world.state().chat->summary.title == "New name");
+    world.key("Tab");
+    world.key("Ctrl+Z");
+    CHECK(world.desk_world.state().chat->summary.title == "Old name");
+}
+
+TEST_CASE("find in a chat counts, marks and steps through what it finds") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    world.desk_world.send("the clause");
+    world.desk_world.answer("Clause 9 and clause 10.");
+    world.frames(2);
+    world.key("Ctrl+F");
+    world.type("clause");
+    world.frames(2);
+    CHECK(world.view->found.size() == 3);
+    CHECK(world.view->found_here == 0);
+    REQUIRE(world.click("Next"));
+    CHECK(world.view->found_here == 1);
+    REQUIRE(world.click("Prev"));
+    REQUIRE(world.click("Prev"));
+    CHECK(world.view->found_here == 2);
+    REQUIRE(world.click("Find in this chat"));
+    world.key("Esc");
+    CHECK_FALSE(world.view->find_open);
+}
+
+TEST_CASE("text is selected over messages and copied as it was written") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    world.desk_world.send("first");
+    world.desk_world.answer("second **bold** end");
+    world.frames(3);
+    const Thing* zone = world.find("conversation");
+    REQUIRE(zone != nullptr);
+    const Box box = zone->box;
+    world.drag(box.left + 2, box.top + 2, box.right - 20, box.bottom - 30);
+    CHECK_FALSE(world.view->selection_empty());
+    world.key("Tab");  // the keyboard leaves the composer, whose own copy comes first
+    world.key("Ctrl+C");
+    CHECK(world.clipboard.text == "first\n\nsecond **bold** end");
+    world.key("Ctrl+Shift+C");
+    CHECK(world.clipboard.text == "first\n\nsecond bold end");
+}
+
+TEST_CASE("the view follows the answer at the end, and stands still for somebody who reads above") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    std::string lines;
+    for (int i = 0; i < 60; ++i) lines += "line " + std::to_string(i) + "\n\n";
+    world.desk_world.send("Tell");
+    world.desk_world.port->grow(lines);
+    world.frames(4);
+    CHECK(world.view->chat_scroll.at_end);
+    const Thing* zone = world.find("conversation");
+    REQUIRE(zone != nullptr);
+    world.point((zone->box.left + zone->box.right) / 2, (zone->box.top + zone->box.bottom) / 2);
+    world.input.wheel = 5;
+    world.frames(2);
+    CHECK_FALSE(world.view->chat_scroll.at_end);
+    const float stood = world.view->chat_scroll.offset;
+    for (int i = 0; i < 10; ++i) {
+        world.desk_world.port->grow("more and more\n\n");
+        world.frame();
+        CHECK(world.view->chat_scroll.offset == stood);
+    }
+    REQUIRE(world.click("Follow the answer"));
+    world.frames(3);
+    CHECK(world.view->chat_scroll.at_end);
+}
+
+TEST_CASE("a chat of ten thousand messages is drawn from what is seen, and keeps its place") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    std::ofstream file(directory.path() / "many.json");
+    file << "[";
+    for (int i = 0; i < 10000; ++i) {
+        file << (i > 0 ? "," : "") << R"({"role":")" << (i % 2 == 0 ? "user" : "assistant")
+             << R"(","content":"message )" << i << R"( with **some** words"})";
+    }
+    file << "]";
+    file.close();
+    world.desk_world.desk->import_from(directory.path() / "many.json");
+    world.frames(2);
+    REQUIRE(world.desk_world.state().chats.size() == 1);
+    world.desk_world.desk->open_chat(world.desk_world.state().chats[0].id);
+    world.frames(4);
+    REQUIRE(world.desk_world.state().chat);
+    CHECK(world.desk_world.state().chat->branches.size() == 10000);
+    CHECK(world.view->texts.size() < 60);
+    CHECK(world.view->chat_scroll.at_end);
+    for (int i = 0; i < 20; ++i) {
+        const Thing* zone = world.find("conversation");
+        world.point((zone->box.left + zone->box.right) / 2, (zone->box.top + zone->box.bottom) / 2);
+        world.input.wheel = 40;
+        world.frame();
+    }
+    CHECK(world.view->texts.size() < 400);
+}
+
+TEST_CASE("what is hostile in a message is shown, not obeyed, and nothing breaks") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    std::string quotes(10000, '>'), word(1 << 20, 'x');
+    const std::string bidi =
+        "pay \xE2\x80\xAE"
+        "001$\xE2\x80\xAC now \x01\x02\x7F";
+    for (const std::string& text :
+         {quotes, word, bidi, std::string("**"), std::string("\xff\xfe broken"),
+          std::string(100000, '*'), std::string("| a |\n|---|\n") + std::string(50000, '|')}) {
+        world.desk_world.send("q");
+        world.desk_world.answer(text);
+        world.frames(3);
+    }
+    CHECK(world.desk_world.state().chat->branches.size() == 14);
+}
+
+TEST_CASE("any size of window and text: all that is there lies in the window") {
+    if (skipped()) return;
+    for (const auto& [width, height, zoom] :
+         {std::tuple(640.F, 480.F, 100), std::tuple(640.F, 480.F, 250),
+          std::tuple(3840.F, 2160.F, 250), std::tuple(1440.F, 900.F, 75)}) {
+        const TempDirectory directory;
+        ShellWorld world(directory.path(), width, height);
+        world.desk_world.desk->change(
+            [zoom = zoom](Settings& settings) { settings.zoom_percent = zoom; });
+        world.desk_world.ready();
+        world.desk_world.send("Question");
+        world.desk_world.answer("Answer");
+        world.frames(4);
+        const Thing* message = world.find("Message");
+        REQUIRE(message != nullptr);
+        CHECK(message->box.left >= 0);
+        CHECK(message->box.right <= width);
+        CHECK(message->box.bottom <= height);
+        CHECK(message->box.width() > 60);
+    }
+}
