@@ -1,9 +1,11 @@
 #include "ui/desktop.h"
 
+#include <chrono>
 #include <filesystem>
 
 #include "app/archive.h"
 #include "app/composition.h"
+#include "app/desktop_workshop.h"
 #include "app/verbs.h"
 #include "core/base/strings.h"
 
@@ -56,6 +58,18 @@ Status open_and_stay(const DesktopVerbOptions& options, Window& window, Terminal
     if (!options.chat.model.demo) desktop.model = options.chat.model.directory;
     desktop.state_directory = options.state_directory;
     desktop.home = options.home;
+    desktop.make_workshop = [&options](std::function<void()> wake) {
+        return open_workshop({.state_directory = options.state_directory,
+                              .home = options.home,
+                              .look = start_lane("models"),
+                              .work = start_lane("workshop"),
+                              .wake = std::move(wake),
+                              .now_s = [] {
+                                  return std::chrono::duration<double>(
+                                             std::chrono::steady_clock::now().time_since_epoch())
+                                      .count();
+                              }});
+    };
     return run_desktop(window, desktop, opener_of(options, archive_of(archive)));
 }
 

@@ -69,7 +69,9 @@ Status run_desktop(Window& window, const DesktopOptions& options, const ModelOpe
     WindowClipboard clipboard(window);
     Ui ui(*fonts, clipboard);
     ViewState view(*fonts);
-    Frame frame{ui, *desk, view};
+    const std::unique_ptr<Workshop> workshop =
+        options.make_workshop ? options.make_workshop([&window] { window.wake(); }) : nullptr;
+    Frame frame{ui, *desk, view, workshop.get()};
     size_t notices_told = 0;
     // Things that were opened by an event show themselves a frame later, and what they opened one after that.
     constexpr int kFramesAfterEvent = 3;

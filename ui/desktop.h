@@ -8,6 +8,7 @@
 #include "ui/desk.h"
 #include "ui/model_host.h"
 #include "ui/window.h"
+#include "ui/workshop.h"
 
 namespace millrace {
 
@@ -16,6 +17,8 @@ struct DesktopOptions {
     Path state_directory;  // with the chats
     Path home;             // where exports are offered to go
     Path fonts = "/usr/share/fonts";
+    // Null: there is none. `wake` may be called from any thread.
+    std::function<std::unique_ptr<Workshop>(std::function<void()> wake)> make_workshop = {};
 };
 
 // `window` is open already. Fails when there is no font, or the store cannot be opened and no window can say so.

@@ -4,6 +4,7 @@
 #include "ui/app_state.h"
 #include "ui/ui.h"
 #include "ui/view_state.h"
+#include "ui/workshop.h"
 
 namespace millrace {
 
@@ -12,6 +13,7 @@ struct Frame {
     Ui& ui;
     Desk& desk;
     ViewState& view;
+    Workshop* workshop = nullptr;  // null: models can only be opened
 };
 
 void rail_view(Frame& frame, const Box& box);

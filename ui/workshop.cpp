@@ -46,7 +46,6 @@ std::string progress_text(const Work& work) {
 std::string_view doing_text(WorkKind kind) {
     switch (kind) {
         case WorkKind::kMeasure: return "Measuring this machine";
-        case WorkKind::kFit: return "Working out what fits";
         case WorkKind::kVerify: return "Checking";
         case WorkKind::kPack: return "Packing";
         case WorkKind::kNone: break;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/file.h"
@@ -23,6 +24,8 @@ struct KnownModel {
     bool store = false;  // packed: has checksums
     bool demo = false;
     std::string problem;  // why it cannot be opened; "" if it can
+    // What a store of it would take, by format of the experts; none: it cannot be packed so.
+    std::vector<std::pair<std::string, uint64_t>> packed;
 };
 
 // A number that was measured here, or not: the two never look alike.
@@ -59,7 +62,7 @@ struct Fit {
     std::vector<std::string> advice;  // "twice the memory: 12.3 tok/s"
 };
 
-enum class WorkKind : uint8_t { kNone, kMeasure, kFit, kVerify, kPack };
+enum class WorkKind : uint8_t { kNone, kMeasure, kVerify, kPack };
 
 struct Work {
     WorkKind kind = WorkKind::kNone;
@@ -101,6 +104,8 @@ struct WorkshopState {
     MachineFacts machine;
     std::vector<Fit> fits;
     std::string fit_format;  // that they are for; "": as released
+    bool fitting = false;    // it is being worked out
+    std::string fit_problem;
     Work work;
     std::vector<BenchRun> runs;  // newest first
 };
@@ -117,9 +122,11 @@ public:
     virtual void forget_directory(const Path& directory) = 0;  // files stay where they are
     virtual void refresh() = 0;                                // looks at the directories again
 
+    // Works out `fits` anew: a moment. `format`: of experts; "": as released.
+    virtual void fit(const std::string& format) = 0;
+
     // Each begins a job; nothing happens while one runs.
     virtual void measure() = 0;
-    virtual void fit(const std::string& format) = 0;  // of experts; "": as released
     virtual void verify(const Path& directory) = 0;
     virtual void pack(const PackWish& wish) = 0;
     virtual void cancel() = 0;
