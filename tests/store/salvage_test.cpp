@@ -144,6 +144,24 @@ TEST_CASE("a flipped bit is seen, whatever it hits, and costs a message or a pag
     CHECK(salvages > 60);
 }
 
+TEST_CASE("a message that only the index has lost is not lost") {
+    BrokenWorld world(false);
+    const std::string& file = world.file();
+    std::string broken = file;
+    const PageSet pages(file, "");
+    for (const RawRow& row : index_rows(pages)) {
+        if (row.values.size() != 4 || row.values[3].integer != 12) continue;
+        const size_t place = file.find(row.record);
+        REQUIRE(place != std::string::npos);
+        broken[place + row.record.size() - 1] ^= 1;  // now it speaks of message 13
+    }
+    REQUIRE(broken != file);
+    world.lay(broken, "");
+    auto store = world.must_open(nullptr);
+    CHECK(world.count_checked(store) == world.messages.size());
+    CHECK(store->report().notices.size() == 2);
+}
+
 TEST_CASE("wherever the file ends, what stands before is there") {
     BrokenWorld world(false);
     const std::string file = world.file();
