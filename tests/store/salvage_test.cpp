@@ -256,6 +256,24 @@ TEST_CASE("a lost message's answers hang on what stood above it") {
     CHECK(**store->value("composer") == "new");
 }
 
+TEST_CASE("where there is no room for the salvage, the broken file stays, and is salvaged later") {
+    StoreTestWorld world;
+    const Path directory = world.place.path() / "state";
+    REQUIRE(world.must_open(nullptr)->create("one").ok());
+    const std::string broken(1000, 'z');
+    REQUIRE(write_file(directory / "chats.db", std::string_view(broken)).ok());
+    for (const int64_t room : {0, 1, 5}) {
+        MemoryVfs disk("full");  // for the new file; the broken one lies on the machine's
+        disk.writes_left = room;
+        const auto refused = world.open(disk.name());
+        REQUIRE_FALSE(refused.ok());
+        CHECK(refused.error().code == ErrorCode::kNoSpace);
+        CHECK(*read_text_file(directory / "chats.db", 1 << 20) == broken);
+        CHECK(std::distance(std::filesystem::directory_iterator(directory), {}) == 2);
+    }
+    CHECK(world.must_open(nullptr)->report().set_aside.has_value());
+}
+
 TEST_CASE("a salvage that was interrupted is brought to its end") {
     BrokenWorld world(false);
     const Path db = world.directory / "chats.db", salvaged = world.directory / "chats.salvaged.db";
