@@ -158,10 +158,10 @@ def first_run(story):
     desktop.key("ctrl+a")
     desktop.type("How does Millrace use my drive?")
     desktop.key("ctrl+Return")
-    story.wait_for("2 of 2", 30)
+    story.wait_for("Two drives", 30)
     story.take("branch")
     desktop.key("alt+Left")
-    story.wait_for("1 of 2", 10)
+    story.wait_for("workstation", 10)
     desktop.key("ctrl+f")
     time.sleep(0.2)
     desktop.type("drive")
@@ -179,7 +179,7 @@ def first_run(story):
         story.faults.append("the exported file does not hold the chat")
     desktop.key("ctrl+k")
     time.sleep(0.3)
-    story.take("palette", ["New chat", "Rename chat"])
+    story.take("palette", ["Rename chat", "Delete chat"])
     desktop.key("Escape")
 
 

@@ -91,6 +91,18 @@ public:
     }
 
     float height() const override { return height_; }
+    float reach() const override {
+        constexpr size_t kChunksMax = 4;
+        if (chunks_.size() > kChunksMax) return width_;
+        float reach = 0;
+        for (size_t i = 0; i < chunks_.size(); ++i) {
+            ensure_laid_out(i);
+            for (const LaidLine& line : chunks_[i].layout.lines)
+                reach = std::max(reach, line.right);
+            if (!chunks_[i].layout.shapes.empty()) return width_;
+        }
+        return std::min(width_, std::ceil(reach));
+    }
 
     void draw(TextPainter& painter, float x, float y, float top, float bottom,
               const TextMarks& marks) const override {
