@@ -262,6 +262,16 @@ TEST_CASE("formulas keep their LaTeX, prices stay prices") {
     CHECK(formula("$c$") == "none");
 }
 
+TEST_CASE("stars beside Chinese signs mark words, and code and addresses have no formulas") {
+    const auto plain = [](std::string_view source) {
+        return message(source)->copy({0, source.size()}, CopyAs::kPlain);
+    };
+    CHECK(plain("这是**“重点”**内容，**注意：**后面") == "这是“重点”内容，注意：后面");
+    CHECK(plain("- x\n\n  ~~~sh\n  echo $a$b\n  ~~~\n") == "• x\n\necho $a$b");
+    const auto text = message("[a](https://x.y/?q=$b$&c=1)");
+    CHECK(text->link_at(2, 10).value_or("none") == "https://x.y/?q=$b$&c=1");
+}
+
 TEST_CASE("a search folds case, looks at what is seen, and marks it") {
     const std::string source = "Straße and **STRASSE**, amp &amp; `Tag` ΣΊΣΥΦΟΣ";
     const auto text = message(source);

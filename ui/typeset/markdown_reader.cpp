@@ -90,6 +90,7 @@ public:
             std::fill(masked_.begin() + static_cast<std::ptrdiff_t>(place.begin),
                       masked_.begin() + static_cast<std::ptrdiff_t>(place.end), 'm');
         }
+        mask_signs();
     }
 
     MessageBlocks run() {
@@ -121,6 +122,24 @@ public:
     }
 
 private:
+    // Markdown's rule that a closing star follows no space or sign was made for words with spaces between them: between
+    // Chinese words "**「bold」**" would stay as it is written. To md4c such a sign is a letter.
+    void mask_signs() {
+        for (size_t at = masked_.find('*'); at != std::string::npos;
+             at = masked_.find('*', at + 1)) {
+            if (at >= 3 && is_wide_sign(at - 3)) masked_.replace(at - 3, 3, "中");
+            if (is_wide_sign(at + 1)) masked_.replace(at + 1, 3, "中");
+        }
+    }
+
+    [[nodiscard]] bool is_wide_sign(size_t at) const {
+        if (at + 3 > masked_.size()) return false;
+        const Utf8Char each = decode_utf8(std::string_view(masked_).substr(at, 3));
+        return each.bytes == 3 && ((each.code >= 0x3001 && each.code <= 0x303F) ||
+                                   (each.code >= 0xFF01 && each.code <= 0xFF65) ||
+                                   (each.code >= 0x2018 && each.code <= 0x201D));
+    }
+
     struct Container {
         bool quote = false, ordered = false;
         unsigned next = 0;
@@ -238,6 +257,11 @@ private:
         }
     }
 
+    // Of what md4c read, as opposed to what it made up.
+    [[nodiscard]] bool is_inside(std::string_view shown) const {
+        return shown.data() >= masked_.data() && shown.data() < masked_.data() + masked_.size();
+    }
+
     uint16_t add_link(const MD_ATTRIBUTE& address) {
         std::string text = attribute_text(address);
         if (!is_safe_link(text) || read_.links.size() >= kNoIndex) return kNoIndex;
@@ -279,8 +303,7 @@ private:
 
     void add(MD_TEXTTYPE type, std::string_view shown) {
         TextPiece piece = look();
-        const bool inside =
-            shown.data() >= masked_.data() && shown.data() < masked_.data() + masked_.size();
+        const bool inside = is_inside(shown);
         const size_t begin =
             inside ? static_cast<size_t>(shown.data() - masked_.data()) : last_ - offset_;
         if (type == MD_TEXT_CODE && flow_ != nullptr && !read_.blocks.empty() &&
@@ -291,6 +314,12 @@ private:
         if (!inside || type == MD_TEXT_NULLCHAR || type == MD_TEXT_ENTITY || type == MD_TEXT_BR ||
             type == MD_TEXT_SOFTBR) {
             return add_unit(type, shown, piece, inside ? begin : std::min(begin, text_.size()));
+        }
+        if (type == MD_TEXT_CODE) {  // has no formulas, whatever it looks like
+            flow().add(text_.substr(begin, shown.size()), piece, offset_ + begin,
+                       offset_ + begin + shown.size());
+            last_ = offset_ + begin + shown.size();
+            return;
         }
         add_text(begin, begin + shown.size(), piece);
     }
