@@ -260,6 +260,9 @@ TEST_CASE("formulas keep their LaTeX, prices stay prices") {
     CHECK(formula("\\(y") == "y*z*");
     CHECK(formula("\\[") == " a_b ");
     CHECK(formula("$c$") == "none");
+    const std::string many = repeated("$x$ ", 1001) + "end";
+    CHECK(message(many)->copy({0, many.size()}, CopyAs::kPlain).ends_with("$x$ end"));
+    CHECK(message(many)->copy({0, many.size()}, CopyAs::kPlain).size() == many.size());
 }
 
 TEST_CASE("stars beside Chinese signs mark words, and code and addresses have no formulas") {

@@ -13,7 +13,8 @@
 namespace millrace {
 namespace {
 
-constexpr size_t kDepthMax = 10;  // deeper containers are not moved further to the right
+constexpr size_t kDepthMax = 10;       // deeper containers are not moved further to the right
+constexpr size_t kFormulasMax = 1000;  // of a chunk; more are shown as they are written
 constexpr std::string_view kObject = "\uFFFC";
 
 struct Entity {
@@ -359,8 +360,14 @@ private:
             last_ = std::max(last_, offset_ + stop);
             begin = stop;
             if (begin >= end) break;
-            if (begin == next->begin && read_.formulas.size() < kNoIndex) add_formula(*next, piece);
-            begin = std::max(begin, std::min(end, next->end));
+            const size_t place_end = std::min(end, next->end);
+            if (read_.formulas.size() >= kFormulasMax) {
+                flow().add(text_.substr(begin, place_end - begin), piece, offset_ + begin,
+                           offset_ + place_end);
+            } else if (begin == next->begin) {
+                add_formula(*next, piece);
+            }
+            begin = place_end;
             last_ = offset_ + begin;
         }
     }
