@@ -260,6 +260,19 @@ TEST_CASE("formulas keep their LaTeX, prices stay prices") {
     CHECK(formula("\\(y") == "y*z*");
     CHECK(formula("\\[") == " a_b ");
     CHECK(formula("$c$") == "none");
+    const std::string many = repeated("$x$ ", 1001) + "end";
+    CHECK(message(many)->copy({0, many.size()}, CopyAs::kPlain).ends_with("$x$ end"));
+    CHECK(message(many)->copy({0, many.size()}, CopyAs::kPlain).size() == many.size());
+}
+
+TEST_CASE("stars beside Chinese signs mark words, and code and addresses have no formulas") {
+    const auto plain = [](std::string_view source) {
+        return message(source)->copy({0, source.size()}, CopyAs::kPlain);
+    };
+    CHECK(plain("这是**“重点”**内容，**注意：**后面") == "这是“重点”内容，注意：后面");
+    CHECK(plain("- x\n\n  ~~~sh\n  echo $a$b\n  ~~~\n") == "• x\n\necho $a$b");
+    const auto text = message("[a](https://x.y/?q=$b$&c=1)");
+    CHECK(text->link_at(2, 10).value_or("none") == "https://x.y/?q=$b$&c=1");
 }
 
 TEST_CASE("a search folds case, looks at what is seen, and marks it") {

@@ -34,6 +34,8 @@ public:
                 at = backslash(at);
             } else if (c == '$') {
                 at = dollar(at);
+            } else if (c == ']' && text_.substr(at + 1, 1) == "(") {
+                at = after_address(at + 2);
             } else {
                 ++at;
             }
@@ -53,6 +55,11 @@ private:
         }
         code_missing_[length] = true;
         return begin;
+    }
+
+    [[nodiscard]] size_t after_address(size_t at) const {
+        const size_t end = text_.substr(at, kInlineBytesMax).find_first_of(")\n ");
+        return end == std::string_view::npos ? at : at + end;
     }
 
     size_t add(size_t begin, size_t inner_begin, size_t inner_end, size_t end, bool display) {

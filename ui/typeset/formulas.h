@@ -16,7 +16,8 @@ struct FormulaPlace {
 };
 
 // In order. Prices ("$5 and $6") are none: a closing $ follows no space and precedes no digit, an opening one precedes no
-// space. None reaches over a blank line or into a code span.
+// space. None reaches over a blank line, into a code span or into the
+// address of a link.
 [[nodiscard]] std::vector<FormulaPlace> find_formulas(std::string_view text);
 
 }  // namespace millrace

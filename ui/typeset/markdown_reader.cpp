@@ -13,7 +13,8 @@
 namespace millrace {
 namespace {
 
-constexpr size_t kDepthMax = 10;  // deeper containers are not moved further to the right
+constexpr size_t kDepthMax = 10;       // deeper containers are not moved further to the right
+constexpr size_t kFormulasMax = 1000;  // of a chunk; more are shown as they are written
 constexpr std::string_view kObject = "\uFFFC";
 
 struct Entity {
@@ -90,6 +91,7 @@ public:
             std::fill(masked_.begin() + static_cast<std::ptrdiff_t>(place.begin),
                       masked_.begin() + static_cast<std::ptrdiff_t>(place.end), 'm');
         }
+        mask_signs();
     }
 
     MessageBlocks run() {
@@ -121,6 +123,24 @@ public:
     }
 
 private:
+    // Markdown's rule that a closing star follows no space or sign was made for words with spaces between them: between
+    // Chinese words "**「bold」**" would stay as it is written. To md4c such a sign is a letter.
+    void mask_signs() {
+        for (size_t at = masked_.find('*'); at != std::string::npos;
+             at = masked_.find('*', at + 1)) {
+            if (at >= 3 && is_wide_sign(at - 3)) masked_.replace(at - 3, 3, "中");
+            if (is_wide_sign(at + 1)) masked_.replace(at + 1, 3, "中");
+        }
+    }
+
+    [[nodiscard]] bool is_wide_sign(size_t at) const {
+        if (at + 3 > masked_.size()) return false;
+        const Utf8Char each = decode_utf8(std::string_view(masked_).substr(at, 3));
+        return each.bytes == 3 && ((each.code >= 0x3001 && each.code <= 0x303F) ||
+                                   (each.code >= 0xFF01 && each.code <= 0xFF65) ||
+                                   (each.code >= 0x2018 && each.code <= 0x201D));
+    }
+
     struct Container {
         bool quote = false, ordered = false;
         unsigned next = 0;
@@ -238,6 +258,11 @@ private:
         }
     }
 
+    // Of what md4c read, as opposed to what it made up.
+    [[nodiscard]] bool is_inside(std::string_view shown) const {
+        return shown.data() >= masked_.data() && shown.data() < masked_.data() + masked_.size();
+    }
+
     uint16_t add_link(const MD_ATTRIBUTE& address) {
         std::string text = attribute_text(address);
         if (!is_safe_link(text) || read_.links.size() >= kNoIndex) return kNoIndex;
@@ -279,8 +304,7 @@ private:
 
     void add(MD_TEXTTYPE type, std::string_view shown) {
         TextPiece piece = look();
-        const bool inside =
-            shown.data() >= masked_.data() && shown.data() < masked_.data() + masked_.size();
+        const bool inside = is_inside(shown);
         const size_t begin =
             inside ? static_cast<size_t>(shown.data() - masked_.data()) : last_ - offset_;
         if (type == MD_TEXT_CODE && flow_ != nullptr && !read_.blocks.empty() &&
@@ -291,6 +315,12 @@ private:
         if (!inside || type == MD_TEXT_NULLCHAR || type == MD_TEXT_ENTITY || type == MD_TEXT_BR ||
             type == MD_TEXT_SOFTBR) {
             return add_unit(type, shown, piece, inside ? begin : std::min(begin, text_.size()));
+        }
+        if (type == MD_TEXT_CODE) {  // has no formulas, whatever it looks like
+            flow().add(text_.substr(begin, shown.size()), piece, offset_ + begin,
+                       offset_ + begin + shown.size());
+            last_ = offset_ + begin + shown.size();
+            return;
         }
         add_text(begin, begin + shown.size(), piece);
     }
@@ -330,8 +360,14 @@ private:
             last_ = std::max(last_, offset_ + stop);
             begin = stop;
             if (begin >= end) break;
-            if (begin == next->begin && read_.formulas.size() < kNoIndex) add_formula(*next, piece);
-            begin = std::max(begin, std::min(end, next->end));
+            const size_t place_end = std::min(end, next->end);
+            if (read_.formulas.size() >= kFormulasMax) {
+                flow().add(text_.substr(begin, place_end - begin), piece, offset_ + begin,
+                           offset_ + place_end);
+            } else if (begin == next->begin) {
+                add_formula(*next, piece);
+            }
+            begin = place_end;
             last_ = offset_ + begin;
         }
     }

@@ -12,7 +12,7 @@ namespace millrace {
 namespace {
 
 // Bytes that one call lays out. What is further down is guessed until the next call, or until it is drawn.
-constexpr size_t kLayOutBytes = 64 << 10;
+constexpr size_t kLayOutBytes = 48 << 10;
 constexpr size_t kBytesMax = size_t{1} << 31;
 
 struct LaidChunk {
