@@ -141,7 +141,6 @@ void chat_view(Frame& frame, const Box& box) {
     Ui& ui = frame.ui;
     const AppState& state = frame.desk.state();
     ui.push_id("chat");
-    ui.canvas().fill(box, ui.tone(Tone::kGround), 0);
     Box rest = box;
     rest.top += ui.px(52);
     head(frame, {box.left, box.top, box.right, rest.top});

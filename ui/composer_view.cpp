@@ -136,7 +136,6 @@ void composer_view(Frame& frame, const Box& box, float& height) {
         editor.set_text(desk.draft());
     }
     float y = box.bottom - height;
-    ui.canvas().fill({box.left, y, box.right, box.bottom}, ui.tone(Tone::kGround), 0);
     const float top = y;
     if (desk.state().running) {
         progress_bar(frame, {left, y, left + width, y + ui.px(28)});

@@ -197,7 +197,6 @@ void keys(Frame& frame, Page& page) {
 void settings_view(Frame& frame, const Box& box) {
     Ui& ui = frame.ui;
     ui.push_id("settings");
-    ui.canvas().fill(box, ui.tone(Tone::kGround), 0);
     Page page(ui, box, frame.view.settings_scroll);
     page.title("Settings");
     looks(frame, page);
@@ -212,7 +211,6 @@ void logs_view(Frame& frame, const Box& box) {
     ViewState& view = frame.view;
     const AppState& state = frame.desk.state();
     ui.push_id("logs");
-    ui.canvas().fill(box, ui.tone(Tone::kGround), 0);
     const float left = box.left + ui.px(24), right = box.right - ui.px(24);
     float y = box.top + ui.px(20);
     ui.text("Logs", left, y + ui.px(24), Size::kTitle, Tone::kText);

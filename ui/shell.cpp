@@ -47,7 +47,6 @@ void draw_shell(Frame& frame) {
     Ui& ui = frame.ui;
     const AppState& state = frame.desk.state();
     const Box whole = ui.whole();
-    ui.canvas().fill(whole, ui.tone(Tone::kGround), 0);
     Box page = whole;
     // A narrow window shows the list in place of the page, not beside it.
     const bool rail = state.settings.rail && whole.width() > ui.px(620);

@@ -130,7 +130,7 @@ public:
         ImGui::NewFrame();
     }
 
-    void show(GlyphAtlas& atlas) override {
+    void show(GlyphAtlas& atlas, Colour ground) override {
         ImGui::Render();
         upload(atlas);
         ImDrawData* data = ImGui::GetDrawData();
@@ -144,7 +144,8 @@ public:
             }
         }
         glViewport(0, 0, width(), height());
-        glClearColor(0, 0, 0, 1);
+        glClearColor(static_cast<float>(ground.red) / 255, static_cast<float>(ground.green) / 255,
+                     static_cast<float>(ground.blue) / 255, 1);
         glClear(GL_COLOR_BUFFER_BIT);
         ImGui_ImplOpenGL3_RenderDrawData(data);
         glfwSwapBuffers(window_);
