@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "app/bench_archive.h"
+#include "app/bench_desktop.h"
 #include "app/bench_model.h"
 #include "app/bench_stream.h"
 #include "app/verbs.h"
@@ -19,6 +20,11 @@ uint64_t memory_bytes() {
     const long page_bytes = ::sysconf(_SC_PAGESIZE);
     if (pages <= 0 || page_bytes <= 0) return 0;
     return static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes);
+}
+
+Error no_home(std::string_view what) {
+    return {ErrorCode::kInvalid, cat("there is no home directory for ", what,
+                                     " that is measured; set HOME or XDG_STATE_HOME")};
 }
 
 Status run_bench(const BenchOptions& options, BenchReport& report) {
@@ -41,15 +47,22 @@ Status run_bench(const BenchOptions& options, BenchReport& report) {
     }
     if (options.what == "archive") {
         if (options.state_directory.empty()) {
-            return Error{ErrorCode::kInvalid,
-                         "there is no home directory for the archive that is measured; set HOME or "
-                         "XDG_STATE_HOME"};
+            return no_home("the archive");
         }
         return bench_archive(
             setting,
             {.model = options.model,
              .tokens = options.tiny ? 256 : options.prefill,
              .directory = options.state_directory / cat("bench-archive-", ::getpid())},
+            report);
+    }
+    if (options.what == "desktop") {
+        if (options.state_directory.empty()) return no_home("the chats of the window");
+        return bench_desktop(
+            {.model = options.model,
+             .directory = options.state_directory / cat("bench-desktop-", ::getpid()),
+             .busy_s = options.tiny ? 0.2 : 10,
+             .idle_s = options.tiny ? 0.2 : 6},
             report);
     }
     if (options.what == "io") return bench_io(setting, options.model, report);

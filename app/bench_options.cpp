@@ -9,7 +9,7 @@ void add_bench_flags(CLI::App& verb, BenchOptions& options) {
     verb.add_option("what", options.what)
         ->type_name("WHAT")
         ->required()
-        ->check(CLI::IsMember({"machine", "ops", "model", "archive", "io", "stream"}));
+        ->check(CLI::IsMember({"machine", "ops", "model", "archive", "io", "stream", "desktop"}));
     verb.add_option("--repeat", options.repeat,
                     "Runs of each figure; their median is shown. Default: 5.")
         ->type_name("N")

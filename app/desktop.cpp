@@ -1,4 +1,4 @@
-#include "ui/desktop.h"
+#include "app/desktop.h"
 
 #include <chrono>
 #include <filesystem>
@@ -24,12 +24,13 @@ double seconds_of(auto time) {
     return std::chrono::duration<double>(time.time_since_epoch()).count();
 }
 
-// How the window opens a model, now and whenever the person chooses another.
-ModelOpener opener_of(const DesktopVerbOptions& options, KvArchive* archive) {
-    return [&options, archive](const Path& directory,
-                               const std::function<void(std::string)>& say) -> Result<OpenedModel> {
-        ModelOptions model = options.chat.model;
-        if (!directory.empty() || !options.chat.model.demo) {
+}  // namespace
+
+ModelOpener opener_of(const ModelOptions& options, KvArchive* archive) {
+    return [options, archive](const Path& directory,
+                              const std::function<void(std::string)>& say) -> Result<OpenedModel> {
+        ModelOptions model = options;
+        if (!directory.empty() || !options.demo) {
             model.demo = directory.empty();
             model.directory = directory.empty() ? Path(MILLRACE_DEMO_DIR) : directory;
         }
@@ -55,6 +56,8 @@ ModelOpener opener_of(const DesktopVerbOptions& options, KvArchive* archive) {
     };
 }
 
+namespace {
+
 Status open_and_stay(const DesktopVerbOptions& options, Window& window, Terminal& terminal) {
     // Outlives the engine that uses it.
     const std::unique_ptr<ArchiveHome> archive = TRY(open_archive(options.chat.archive, terminal));
@@ -75,7 +78,7 @@ Status open_and_stay(const DesktopVerbOptions& options, Window& window, Terminal
         };
         return open_workshop(std::move(parts));
     };
-    return run_desktop(window, desktop, opener_of(options, archive_of(archive)));
+    return run_desktop(window, desktop, opener_of(options.chat.model, archive_of(archive)));
 }
 
 }  // namespace

@@ -100,13 +100,13 @@ struct CalibrateOptions {
 
 struct BenchOptions {
     ModelOptions model;
-    std::string what;  // machine, ops, model, archive, io, stream
+    std::string what;  // machine, ops, model, archive, io, stream, desktop
     int repeat = 5;
     std::string only, file;
     std::vector<int64_t> contexts = {1024, 65536, 262144};
     int64_t prefill = 2048;
     bool tiny = false, json = false;
-    Path state_directory;  // for what archive writes; "": no home to keep it in
+    Path state_directory;  // for what archive and desktop write; "": no home to keep it in
 };
 
 struct CacheOptions {

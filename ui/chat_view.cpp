@@ -72,10 +72,10 @@ float find_bar(Frame& frame, const Box& box) {
     ui.push_id("find");
     if (ui.chords().empty() && view.found_for.empty()) ui.focus(ui.id("Find in this chat"));
     const FieldResult field =
-        ui.field("Find in this chat", *view.find_words, left, top, width - ui.px(250), Size::kLabel,
+        ui.field("Find in this chat", *view.find_words, left, top, width - ui.px(266), Size::kLabel,
                  {.hint = "Find in this chat"});
     look_up(frame);
-    const Box count = {left + width - ui.px(244), top, left + width - ui.px(164),
+    const Box count = {left + width - ui.px(260), top, left + width - ui.px(180),
                        top + field.height};
     const std::string text = view.find_words->text().empty() ? ""
                              : view.found.empty()
@@ -84,12 +84,12 @@ float find_bar(Frame& frame, const Box& box) {
     ui.label(text, count, Size::kCaption, view.found.empty() ? Tone::kCaution : Tone::kMuted,
              Align::kCentre);
     const float y = top + ui.px(3), h = ui.px(32);
-    float x = left + width - ui.px(160);
+    float x = left + width - ui.px(176);
     if (ui.button("Prev", {x, y, x + ui.px(52), y + h})) step(view, false);
     if (ui.button("Next", {x + ui.px(54), y, x + ui.px(106), y + h}) || field.submitted)
         step(view, true);
     const bool close =
-        ui.button("Close", {x + ui.px(108), y, x + ui.px(160), y + h}, ButtonLook::kQuiet);
+        ui.button("Close", {x + ui.px(108), y, x + ui.px(176), y + h}, ButtonLook::kQuiet);
     if (close || (field.focused && ui.take(Key::kEscape))) {
         view.find_open = false;
         view.found.clear();
@@ -166,7 +166,7 @@ void welcome_view(Frame& frame, const Box& box) {
     y += ui.paragraph("Everything happens on this machine. Nothing that you write leaves it.", left,
                       y, width, Size::kLabel, Tone::kMuted) +
          ui.px(16);
-    const Box card = {left, y, left + width, y + ui.px(150)};
+    const Box card = {left, y, left + width, y + ui.px(166)};
     ui.canvas().fill(card, ui.tone(Tone::kRaised), ui.px(10));
     ui.canvas().outline(card, ui.tone(Tone::kBorder), ui.px(10), 1);
     const float in = left + ui.px(18), inner = width - ui.px(36);
@@ -188,8 +188,8 @@ void welcome_view(Frame& frame, const Box& box) {
              cat(human_bytes(memory.dense_bytes), " of weights that every token needs"));
         fact("Context", cat(facts.context_max, " tokens, ", human_bytes(memory.kv_bytes)));
         if (ui.button("Will a larger one fit?",
-                      {in, row + ui.px(2), in + ui.button_width("Will a larger one fit?"),
-                       row + ui.px(32)}))
+                      {in, row + ui.px(6), in + ui.button_width("Will a larger one fit?"),
+                       row + ui.px(38)}))
             frame.desk.go(Screen::kModels);
     } else {
         const bool closed = state.model.phase == ModelPhase::kClosed;

@@ -114,7 +114,10 @@ float thinking_switch(Frame& frame, float x, float y, float height) {
     };
     choose("off", "off");
     if (state.model.facts) {
-        for (const std::string& effort : state.model.facts->efforts) choose(effort, effort);
+        for (const std::string& effort : state.model.facts->efforts) {
+            // An effort called "none" thinks as the model likes.
+            choose(effort, effort == "none" ? "on" : effort);
+        }
     }
     return x - start;
 }

@@ -186,7 +186,7 @@ private:
         MessageText& text = text_of(i);
         float top = y, text_left = left_;
         if (mine(i)) {
-            const float bubble = inner_width(i) + ui_.px(32);
+            const float bubble = text.content->reach() + ui_.px(32);
             const Box box = {left_ + width_ - bubble, y, left_ + width_,
                              y + text.content->height() + ui_.px(24)};
             ui_.canvas().fill(box, ui_.tone(Tone::kBubble), ui_.px(14));
@@ -379,7 +379,8 @@ private:
             if (seen && (py >= y || !best)) {
                 MessageText& text = text_of(i);
                 const float thinks = mine(i) ? ui_.px(12) : thinking_height(i, text);
-                const float left = mine(i) ? left_ + width_ - inner_width(i) - ui_.px(16) : left_;
+                const float left =
+                    mine(i) ? left_ + width_ - text.content->reach() - ui_.px(16) : left_;
                 if (!mine(i) && open(i) && py < y + thinks - ui_.px(6)) {
                     best = TextPlace{
                         i, true,

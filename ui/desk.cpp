@@ -348,7 +348,7 @@ void Desk::import_from(const Path& path) {
             constexpr uint64_t kFileMax = uint64_t{512} << 20;
             const std::string text = TRY(read_text_file(path, kFileMax));
             const ImportedChats imported = TRY(import_chats(text));
-            for (const ChatTree& tree : imported.chats) TRY(append_tree(store, tree));
+            for (const ChatTree& tree : imported.chats) TRY(store.adopt(tree));
             return Imported{static_cast<int64_t>(imported.chats.size()), imported.notices};
         },
         [this](const Imported& imported) {

@@ -1,7 +1,6 @@
 // Questions and answers of desk.h.
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "core/base/json.h"
@@ -85,20 +84,6 @@ void Desk::write(std::string what, std::function<Status(ChatStore&)> change) {
             return Done{};
         },
         [](Done) {});
-}
-
-Status append_tree(ChatStore& store, const ChatTree& tree) {
-    const ChatId chat = TRY(store.create(tree.chat.title));
-    std::map<MessageId, MessageId> ids = {{MessageId::kNone, MessageId::kNone}};
-    for (const StoredMessage& message : tree.messages) {
-        StoredMessage copy = message;
-        const auto parent = ids.find(message.parent);
-        copy.parent = parent == ids.end() ? MessageId::kNone : parent->second;
-        ids[message.id] = TRY(store.append(chat, copy));
-    }
-    if (!tree.settings.empty()) TRY(store.set_settings(chat, tree.settings));
-    const auto leaf = ids.find(tree.leaf);
-    return leaf == ids.end() ? Status() : store.show_leaf(chat, leaf->second);
 }
 
 bool Desk::can_send() const {

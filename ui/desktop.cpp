@@ -41,7 +41,10 @@ milliseconds patience(const Desk& desk, int frames_owed, bool restless) {
 
 DeskParts parts_of(Window& window, const DesktopOptions& options, const ModelOpener& opener) {
     DeskParts parts;
-    Result<std::unique_ptr<ChatStore>> store = ChatStore::open(options.state_directory);
+    const bool home = !options.state_directory.empty();
+    Result<std::unique_ptr<ChatStore>> store =
+        home ? ChatStore::open(options.state_directory)
+             : Error{ErrorCode::kInvalid, "there is no home directory; set HOME or XDG_STATE_HOME"};
     if (store.ok()) {
         parts.store = std::move(*store);
     } else {
@@ -101,6 +104,7 @@ Status run_desktop(Window& window, const DesktopOptions& options, const ModelOpe
         for (; notices_told < fonts->notices().size(); ++notices_told)
             desk->tell(fonts->notices()[notices_told]);
         drawn_s = window.input().now_s;
+        const auto began = std::chrono::steady_clock::now();
         window.begin_frame();
         const float zoom = static_cast<float>(desk->state().settings.zoom_percent) / 100;
         ui.begin(window.input(), static_cast<float>(window.width()),
@@ -111,6 +115,11 @@ Status run_desktop(Window& window, const DesktopOptions& options, const ModelOpe
         window.show(fonts->atlas());
         window.set_title(desk->state().chat ? cat(desk->state().chat->summary.title, " — Millrace")
                                             : "Millrace");
+        if (options.watch) {
+            const std::chrono::duration<double, std::milli> cost =
+                std::chrono::steady_clock::now() - began;
+            options.watch(*desk, {.milliseconds = cost.count()});
+        }
         if (owed > 0) --owed;
     }
     return {};

@@ -12,11 +12,19 @@
 
 namespace millrace {
 
+// What a frame cost, for benchmarks.
+struct FrameCost {
+    double milliseconds =
+        0;  // of the window's thread, from the first line drawn to the picture shown
+};
+
 struct DesktopOptions {
     Path model;            // "": the one that was open last, or the demo
     Path state_directory;  // with the chats
     Path home;             // where exports are offered to go
     Path fonts = "/usr/share/fonts";
+    // Called behind every frame. Null: nobody watches.
+    std::function<void(Desk&, const FrameCost&)> watch = {};
     // Null: there is none. `wake` may be called from any thread.
     std::function<std::unique_ptr<Workshop>(std::function<void()> wake)> make_workshop = {};
 };

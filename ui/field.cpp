@@ -94,8 +94,9 @@ FieldResult Ui::field(std::string_view name, TextEditor& editor, float x, float 
     const bool focused = focus_ == id && layer_is_top();
     if (focused) edit_keys(editor, look, result);
     editor.lay_out(width - 2 * pad_x, s);
-    const float wanted = std::max(line, editor.height());
-    const float inner = std::min(wanted, std::round(line * look.lines_max));
+    const float wanted = std::max(std::round(line * look.lines_min), editor.height());
+    const float inner =
+        std::min(wanted, std::round(line * std::max(look.lines_min, look.lines_max)));
     const Box box = {x, top, x + width, top + inner + 2 * pad_y};
     result.height = box.height();
     const Touch touch = thing(id, ThingRole::kField, name, box);

@@ -169,9 +169,12 @@ void dialog_view(Frame& frame) {
     if (view.dialog.kind != DialogKind::kErase) {
         if (view.focus_dialog) ui.focus(ui.id(text.title));
         view.focus_dialog = false;
-        field = ui.field(
-            text.title, *view.dialog_text, inside.left, y, inside.width(), Size::kLabel,
-            {.hint = text.hint, .lines_max = text.lines, .submit_on_enter = text.lines <= 1});
+        field =
+            ui.field(text.title, *view.dialog_text, inside.left, y, inside.width(), Size::kLabel,
+                     {.hint = text.hint,
+                      .lines_max = text.lines,
+                      .lines_min = text.lines,
+                      .submit_on_enter = text.lines <= 1});
         y += field.height + ui.px(10);
     }
     if (exports && ui.toggle("With all branches, not only the one that is shown",

@@ -24,7 +24,4 @@ void Desk::ask_store(std::string what, std::function<Result<T>(ChatStore&)> ques
     });
 }
 
-// A chat from somewhere else, message by message. Ids in `tree` are places.
-[[nodiscard]] Status append_tree(ChatStore& store, const ChatTree& tree);
-
 }  // namespace millrace

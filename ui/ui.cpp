@@ -39,6 +39,11 @@ void Ui::begin(const PersonInput& input, float width, float height, float scale,
     if (input_.left.pressed) keyboard_ = false;
     if (!input_.left.down && !input_.left.released) hot_ = 0;
     canvas_.use(ImGui::GetBackgroundDrawList(), theme);
+    under_ = 0;
+    for (const Thing& thing : shown_) {
+        const bool here = thing.layer == top_layer_ && thing.seen.contains(input_.x, input_.y);
+        if (here && thing.enabled) under_ = thing.id;
+    }
 }
 
 void Ui::end() {
@@ -153,8 +158,8 @@ void Ui::begin_layer() {
     canvas_.use(ImGui::GetForegroundDrawList(), *theme_);
 }
 void Ui::end_layer() {
-    --layer_;
-    if (layer_ == 0) canvas_.use(ImGui::GetBackgroundDrawList(), *theme_);
+    layer_ = 0;
+    canvas_.use(ImGui::GetBackgroundDrawList(), *theme_);
 }
 
 bool Ui::reachable(const Box& box) const {
@@ -171,13 +176,18 @@ Touch Ui::thing(uint32_t id, ThingRole role, std::string_view name, const Box& b
     entry.role = role;
     entry.name.assign(name);
     entry.box = box;
+    const Box clip = canvas_.clip();
+    entry.seen = {std::max(box.left, clip.left), std::max(box.top, clip.top),
+                  std::min(box.right, clip.right), std::min(box.bottom, clip.bottom)};
     entry.layer = layer_;
     entry.enabled = enabled == Enabled::kYes;
     entry.on = on;
     entry.focused = focus_ == id;
     Touch touch;
     if (enabled == Enabled::kNo) return touch;
-    touch.hovered = reachable(box) && (hot_ == 0 || hot_ == id);
+    // What is drawn later lies in front.
+    const bool foremost = under_ == id || under_ == 0;
+    touch.hovered = reachable(box) && (hot_ == 0 || hot_ == id) && (foremost || hot_ == id);
     touch.focused = focus_ == id && layer_is_top();
     if (touch.hovered && input_.left.pressed) {
         hot_ = id;

@@ -40,6 +40,7 @@ struct Thing {
     ThingRole role = ThingRole::kText;
     std::string name;
     Box box;
+    Box seen;  // the part of it that is not clipped
     int layer = 0;
     bool enabled = true, on = false, focused = false;
 };
@@ -59,6 +60,7 @@ enum class Align : uint8_t { kLeft, kCentre, kRight };
 struct FieldLook {
     std::string_view hint;        // shown when it is empty
     float lines_max = 1;          // grows so far, then scrolls
+    float lines_min = 1;          // as high as this many lines from the start
     bool submit_on_enter = true;  // else Enter is a line break and Ctrl+Enter submits
 };
 struct FieldResult {
@@ -118,7 +120,7 @@ public:
     void push_id(std::string_view name) { ids_.push_back(id(name)); }
     void push_id(int64_t number);
     void pop_id() { ids_.pop_back(); }
-    // What follows stands over everything before. Draws over the whole window.
+    // What follows, until the layer ends, stands over everything before. Layers lie over each other, not in each other.
     void begin_layer();
     void end_layer();
     [[nodiscard]] bool layer_is_top() const { return layer_ == top_layer_; }
@@ -177,6 +179,7 @@ private:
     std::vector<Scrolled> scrolls_;
     int layer_ = 0, layers_now_ = 0, top_layer_ = 0;
     uint32_t hot_ = 0;       // held by the pointer
+    uint32_t under_ = 0;     // what lies foremost under the pointer, as of the last frame
     uint32_t focus_ = 0;     // has the keyboard
     bool keyboard_ = false;  // the focus was last moved by a key, so it is shown
     bool restless_ = false;

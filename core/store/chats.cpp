@@ -52,6 +52,7 @@ public:
     [[nodiscard]] Status erase_deleted(ChatId chat) override;
     [[nodiscard]] Status set_settings(ChatId chat, std::string_view json) override;
     [[nodiscard]] Result<MessageId> append(ChatId chat, const StoredMessage& message) override;
+    [[nodiscard]] Result<ChatId> adopt(const ChatTree& tree) override;
     [[nodiscard]] Status update(const StoredMessage& message) override;
     [[nodiscard]] Status show_leaf(ChatId chat, MessageId leaf) override;
     [[nodiscard]] Status remove_branch(MessageId message) override;
@@ -68,6 +69,7 @@ private:
     [[nodiscard]] Status change_chat(ChatId chat, std::string_view sql, Bind bind);
     [[nodiscard]] Result<ChatRow> chat_row(ChatId chat);
     [[nodiscard]] Result<MessageRow> message_row(MessageId message);
+    [[nodiscard]] Result<ChatId> next_chat_id();
     [[nodiscard]] Result<int64_t> next_message_id();
     // A message of this chat that is not hidden, or none.
     [[nodiscard]] Status check_shown(ChatId chat, MessageId message);
@@ -165,16 +167,54 @@ Result<ChatTree> Store::read(ChatId chat) {
 Result<ChatId> Store::create(std::string_view title) {
     Transaction transaction = TRY(Transaction::begin(database_));
     ChatRow row;
-    row.chat.id = ChatId {
-        1 + TRY(database_.integer("SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name "
-                                  "= 'chats'), 0), coalesce((SELECT max(id) FROM chats), 0))"))
-    };
+    row.chat.id = TRY(next_chat_id());
     row.chat.title = title;
     row.chat.created_ms = row.chat.changed_ms = calendar_.now_ms();
     TRY(insert_chat(database_, sealer_, row));
     TRY(transaction.commit());
     if (index_) index_->put_title(row.chat.id, title);
     return row.chat.id;
+}
+
+Result<ChatId> Store::adopt(const ChatTree& tree) {
+    Transaction transaction = TRY(Transaction::begin(database_));
+    ChatRow chat;
+    chat.chat = tree.chat;
+    chat.chat.id = TRY(next_chat_id());
+    chat.chat.deleted_ms.reset();
+    chat.settings = tree.settings;
+    std::map<MessageId, MessageId> ids{{MessageId::kNone, MessageId::kNone}};
+    int64_t next = TRY(next_message_id());
+    for (const StoredMessage& message : tree.messages) {
+        ids.try_emplace(message.id, MessageId{next++});
+    }
+    const auto leaf = ids.find(tree.leaf);
+    if (leaf == ids.end() || ids.size() != tree.messages.size() + 1) {
+        return Error{ErrorCode::kInvalid,
+                     "a tree of messages names one that is not in it, or twice"};
+    }
+    chat.leaf = leaf->second;
+    TRY(insert_chat(database_, sealer_, chat));
+    for (const StoredMessage& message : tree.messages) {
+        MessageRow row;
+        row.message = message;
+        row.message.id = ids.at(message.id);
+        const auto parent = ids.find(message.parent);
+        if (parent == ids.end() || parent->second >= row.message.id) {
+            return Error{ErrorCode::kInvalid, "a message stands before the one that it follows"};
+        }
+        row.message.parent = parent->second;
+        row.chat = chat.chat.id;
+        TRY(insert_message(database_, sealer_, row));
+    }
+    if (!tree.draft.empty()) TRY(put_draft(database_, sealer_, chat.chat.id, tree.draft));
+    TRY(transaction.commit());
+    if (!index_) return chat.chat.id;
+    index_->put_title(chat.chat.id, chat.chat.title);
+    for (const StoredMessage& message : tree.messages) {
+        index_->put_message(chat.chat.id, ids.at(message.id), message.content, message.created_ms);
+    }
+    return chat.chat.id;
 }
 
 Status Store::rename(ChatId chat, std::string_view title) {
@@ -220,6 +260,13 @@ Status Store::set_settings(ChatId chat, std::string_view json) {
     const std::string sealed = sealer_.seal(settings_place(chat), json);
     return change_chat(chat, "UPDATE chats SET settings = ? WHERE id = ?",
                        [&](Statement& row) { row.bind(std::string_view(sealed)); });
+}
+
+Result<ChatId> Store::next_chat_id() {
+    return ChatId {
+        1 + TRY(database_.integer("SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name "
+                                  "= 'chats'), 0), coalesce((SELECT max(id) FROM chats), 0))"))
+    };
 }
 
 Result<int64_t> Store::next_message_id() {

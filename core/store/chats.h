@@ -105,9 +105,12 @@ public:
         ChatId chat) = 0;  // for good; kInvalid unless deleted
     [[nodiscard]] virtual Status set_settings(ChatId chat, std::string_view json) = 0;
 
-    // What is said of a chat in the bin is refused until it is restored: append, show_leaf (kInvalid).
-    // Appends and shows it: the message becomes the leaf. The id and created_ms in `message` are not read.
+    // Appends and shows it: the message becomes the leaf. The id and created_ms in `message` are not read. A chat in the bin
+    // is refused until it is restored (kInvalid), here and by show_leaf.
     [[nodiscard]] virtual Result<MessageId> append(ChatId chat, const StoredMessage& message) = 0;
+    // A whole tree as a new chat, in one step: what import_chats gave, or a copy. Title, times, pin, leaf, draft, settings
+    // and messages are taken, ids are new. kInvalid unless parents stand before their children.
+    [[nodiscard]] virtual Result<ChatId> adopt(const ChatTree& tree) = 0;
     // Replaces content, reasoning, tokens, facts and state of a message; for answers that grow.
     [[nodiscard]] virtual Status update(const StoredMessage& message) = 0;
     // Another branch is shown; kNone: the empty one before the first message.

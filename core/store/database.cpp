@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "core/base/check.h"
@@ -171,6 +172,10 @@ Status Database::keep_log(bool keep) {
 int64_t Database::changed() const { return sqlite3_changes64(handle_); }
 
 Error Database::error(std::string_view doing, int code) const {
+    // A quota that is used up is a full disk too, but SQLite takes it for a broken one.
+    const bool quota = (code & 0xFF) == SQLITE_IOERR && handle_ != nullptr &&
+                       sqlite3_system_errno(handle_) == EDQUOT;
+    if (quota) code = SQLITE_FULL;
     std::string said = sqlite3_errstr(code);
     if (handle_ != nullptr && (sqlite3_extended_errcode(handle_) & 0xFF) == (code & 0xFF)) {
         said = sqlite3_errmsg(handle_);

@@ -84,7 +84,7 @@ Status check_key(Database& database, const Sealer& sealer) {
 }
 
 Status check_whole(Database& database, const Sealer& sealer) {
-    const std::string verdict = TRY(database.text("PRAGMA quick_check(1)"));
+    const std::string verdict = TRY(database.text("PRAGMA integrity_check(1)"));
     if (verdict != "ok") {
         return Error{ErrorCode::kCorrupt,
                      cat(database.path().string(), " is damaged: ", quote_text(verdict))};

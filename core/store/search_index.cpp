@@ -68,8 +68,8 @@ std::vector<std::string> folded_words(std::string_view words) {
         at = end;
     }
     // The longest is the rarest, as a rule: the first that is missing ends the look at a text.
-    std::stable_sort(out.begin(), out.end(), [](const std::string& a, const std::string& b) {
-        return a.size() > b.size();
+    std::sort(out.begin(), out.end(), [](const std::string& a, const std::string& b) {
+        return a.size() != b.size() ? a.size() > b.size() : a < b;
     });
     return out;
 }

@@ -42,7 +42,7 @@ Step grow(Session& session, int pieces, MessageState state) {
 }
 
 std::vector<Step> steps_of(Session& session) {
-    const auto chat = [&session](ChatId& out, const char* title) {
+    const auto chat = [](ChatId& out, const char* title) {
         return [&out, title](ChatStore& store) -> Status {
             out = TRY(store.create(title));
             return {};

@@ -133,6 +133,36 @@ TEST_CASE("random trees come back equal, through a store too") {
     }
 }
 
+TEST_CASE("a store adopts a tree as it is, and refuses one that is none") {
+    StoreTestWorld world;
+    MemoryVfs disk("adopt");
+    auto store = world.must_open(disk.name());
+    REQUIRE(store->append(*store->create("first"), message_of(Author::kUser, "x", {})).ok());
+    REQUIRE(store->search("x", 1).ok());  // the index is there, and grows
+    ChatTree tree = small_tree();
+    tree.chat.pinned = true;
+    const auto chat = store->adopt(tree);
+    REQUIRE(chat.ok());
+    const auto read = store->read(*chat);
+    REQUIRE(read.ok());
+    CHECK(export_chat(*read, ExportFormat::kJson, ExportWhat::kAll) ==
+          export_chat(tree, ExportFormat::kJson, ExportWhat::kAll));
+    CHECK(store->search("otherwise", 5)->size() == 1);
+    CHECK(store->search("mills", 5)->size() == 1);
+
+    ChatTree wrong = tree;
+    std::swap(wrong.messages[0], wrong.messages[1]);
+    CHECK(store->adopt(wrong).error().code == ErrorCode::kInvalid);
+    wrong = tree;
+    wrong.messages[1].id = wrong.messages[0].id;
+    CHECK(store->adopt(wrong).error().code == ErrorCode::kInvalid);
+    wrong = tree;
+    wrong.leaf = MessageId{77};
+    CHECK(store->adopt(wrong).error().code == ErrorCode::kInvalid);
+    CHECK(store->list(ChatStore::Deleted::kNo)->size() == 2);
+    CHECK(store->append(*chat, message_of(Author::kUser, "on", read->leaf)).ok());
+}
+
 TEST_CASE("Markdown reads from top to bottom, with the versions named where all are wanted") {
     const ChatTree tree = small_tree();
     CHECK(export_chat(tree, ExportFormat::kMarkdown, ExportWhat::kBranch) ==
@@ -232,10 +262,11 @@ TEST_CASE("llama.cpp's web interface and Open WebUI") {
         imported(R"([{"id":"1","title":"Open","created_at":1700000000,"chat":{"history":{
       "currentId":"b","messages":{
         "b":{"id":"b","parentId":"a","role":"assistant","timestamp":1700000002,
-             "content":"<details type=\"reasoning\" done=\"true\">\n<summary>Thought</summary>\n> one\n> two\n</details>\nanswer"},
+             "content":
+"<details type=\"reasoning\">\n<summary>T</summary>\n> one\n> two\n</details>\nyes"},
         "a":{"id":"a","parentId":null,"role":"user","timestamp":1700000001,"content":"question"
           }}}}}])");
-    CHECK(shape(back.chats.at(0)) == "1<0 user question|2<1 assistant answer|leaf 2");
+    CHECK(shape(back.chats.at(0)) == "1<0 user question|2<1 assistant yes|leaf 2");
     CHECK(back.chats[0].messages[1].reasoning.find("one\ntwo") != std::string::npos);
 }
 
@@ -247,8 +278,7 @@ TEST_CASE("plain lists, in a file and in several") {
     CHECK(shape(imported(list).chats.at(0)) == "1<0 system s|2<1 user u|3<2 assistant a|leaf 3");
     CHECK(imported(list).notices.size() == 2);
     const ImportedChats two =
-        imported(cat("\xEF\xBB\xBF[{\"title\":\"T\",\"messages\":", list, "},{\"messages\":[]}
-          ]"));
+        imported(cat("\xEF\xBB\xBF[{\"title\":\"T\",\"messages\":", list, "},{\"messages\":[]}]"));
     REQUIRE(two.chats.size() == 2);
     CHECK(two.chats[0].chat.title == "T");
     CHECK(two.chats[1].chat.id == ChatId{2});
@@ -288,8 +318,8 @@ TEST_CASE("what is no chat is refused with a sentence") {
 TEST_CASE("a long chain and a missing predecessor are no trouble") {
     std::string chain = R"({"conv":{"name":"long"},"messages":[)";
     for (int i = 0; i < 20000; ++i) {
-        append(chain, cat(i == 0 ? "" : ",", R"({"role":"user","content":"x","id":)", i,
-                          ",\"parent\":", i - 1, "}"));
+        const std::string id = cat("\"id\":", i, ",\"parent\":", i - 1);
+        append(chain, cat(i == 0 ? "" : ",", "{\"role\":\"user\",\"content\":\"x\",", id, "}"));
     }
     const ImportedChats back = imported(chain + "]}");
     CHECK(back.chats.at(0).messages.size() == 20000);

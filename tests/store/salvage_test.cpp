@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "core/base/random.h"
 #include "core/store/page_scan.h"
 #include "core/store/rows.h"
 #include "core/store/salvage.h"
@@ -121,6 +122,46 @@ TEST_CASE("whatever page is overwritten, the rest is there") {
     CHECK(least >= world.messages.size() - 10);
 }
 
+TEST_CASE("a flipped bit is seen, whatever it hits, and costs a message or a page of them") {
+    BrokenWorld world(false);
+    const std::string file = world.file();
+    Random random(7);
+    int salvages = 0;
+    for (int round = 0; round < 120; ++round) {
+        std::string broken = file;
+        const size_t place =
+            100 + random.below(file.size() - 100);  // behind the versions in the header
+        broken[place] = static_cast<char>(broken[place] ^ (1 << random.below(8)));
+        world.lay(broken, "");
+        auto store = world.must_open(nullptr);
+        const size_t count = world.count_checked(store);
+        INFO("byte ", place);
+        const bool told = !store->report().notices.empty();
+        CHECK((told || count == world.messages.size()));
+        CHECK(count + 10 >= world.messages.size());
+        salvages += told ? 1 : 0;
+    }
+    CHECK(salvages > 60);
+}
+
+TEST_CASE("a message that only the index has lost is not lost") {
+    BrokenWorld world(false);
+    const std::string& file = world.file();
+    std::string broken = file;
+    const PageSet pages(file, "");
+    for (const RawRow& row : index_rows(pages)) {
+        if (row.values.size() != 4 || row.values[3].integer != 12) continue;
+        const size_t place = file.find(row.record);
+        REQUIRE(place != std::string::npos);
+        broken[place + row.record.size() - 1] ^= 1;  // now it speaks of message 13
+    }
+    REQUIRE(broken != file);
+    world.lay(broken, "");
+    auto store = world.must_open(nullptr);
+    CHECK(world.count_checked(store) == world.messages.size());
+    CHECK(store->report().notices.size() == 2);
+}
+
 TEST_CASE("wherever the file ends, what stands before is there") {
     BrokenWorld world(false);
     const std::string file = world.file();
@@ -213,6 +254,24 @@ TEST_CASE("a lost message's answers hang on what stood above it") {
         if (message.id == MessageId{13}) CHECK(message.parent == MessageId{11});
     }
     CHECK(**store->value("composer") == "new");
+}
+
+TEST_CASE("where there is no room for the salvage, the broken file stays, and is salvaged later") {
+    StoreTestWorld world;
+    const Path directory = world.place.path() / "state";
+    REQUIRE(world.must_open(nullptr)->create("one").ok());
+    const std::string broken(1000, 'z');
+    REQUIRE(write_file(directory / "chats.db", std::string_view(broken)).ok());
+    for (const int64_t room : {0, 1, 5}) {
+        MemoryVfs disk("full");  // for the new file; the broken one lies on the machine's
+        disk.writes_left = room;
+        const auto refused = world.open(disk.name());
+        REQUIRE_FALSE(refused.ok());
+        CHECK(refused.error().code == ErrorCode::kNoSpace);
+        CHECK(*read_text_file(directory / "chats.db", 1 << 20) == broken);
+        CHECK(std::distance(std::filesystem::directory_iterator(directory), {}) == 2);
+    }
+    CHECK(world.must_open(nullptr)->report().set_aside.has_value());
 }
 
 TEST_CASE("a salvage that was interrupted is brought to its end") {

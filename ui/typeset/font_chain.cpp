@@ -139,6 +139,11 @@ bool is_joiner(char32_t code) {
 }
 
 hb_script_t script_of(char32_t code) {
+    // Signs that several scripts share come from the font of the one that named them.
+    if (code >= 0x600 && code <= 0x6FF) return HB_SCRIPT_ARABIC;
+    if (code == 0x964 || code == 0x965) return HB_SCRIPT_DEVANAGARI;
+    if ((code >= 0x3000 && code <= 0x303F) || (code >= 0xFF00 && code <= 0xFFEF))
+        return HB_SCRIPT_HAN;
     return hb_unicode_script(hb_unicode_funcs_get_default(), code);
 }
 

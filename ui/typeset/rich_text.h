@@ -63,6 +63,8 @@ public:
     // Does nothing when nothing has changed.
     virtual void lay_out(float width, const TypeScale& type) = 0;
     [[nodiscard]] virtual float height() const = 0;
+    // How far the longest line reaches; of a long message, the whole width.
+    [[nodiscard]] virtual float reach() const = 0;
 
     // The message's corner is at (x, y); only what touches [top, bottom) of the screen is drawn.
     virtual void draw(TextPainter& painter, float x, float y, float top, float bottom,

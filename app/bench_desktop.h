@@ -1,0 +1,19 @@
+#pragma once
+// The window while the engine is at work, and while nothing happens.
+
+#include "app/bench_model.h"
+
+namespace millrace {
+
+struct DesktopBench {
+    ModelOptions model;
+    Path directory;      // for its chats; made, and emptied afterwards
+    double busy_s = 10;  // answers are written so long
+    double idle_s = 6;   // then nothing happens so long
+};
+
+// desktop.start and desktop.ready in s, desktop.frame in ms (median, 99th percentile), desktop.idle in percent of a core.
+// kUnsupported without a display.
+[[nodiscard]] Status bench_desktop(const DesktopBench& bench, BenchReport& report);
+
+}  // namespace millrace
