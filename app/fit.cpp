@@ -101,7 +101,7 @@ Result<MachineFacts> measured_facts(const Path& home, const Path& model) {
     facts.memory = shown(machine.memory);
     facts.macs = shown(machine.macs);
     facts.drive = shown(machine.drive);
-    if (!facts.drive.measured) facts.drive.source = "assumed: no model is here to measure it by";
+    if (!facts.drive.measured) facts.drive.source = "no model here to read";
     return facts;
 }
 

@@ -126,7 +126,6 @@ float fit_height(const Frame& frame, const Fit& fit) {
 
 void draw_fit(Frame& frame, const Fit& fit, const Box& box) {
     Ui& ui = frame.ui;
-    const WorkshopState& state = frame.workshop->state();
     float y = box.top;
     const float line = ui.px(24);
     float chip_x = box.left;
@@ -141,8 +140,7 @@ void draw_fit(Frame& frame, const Fit& fit, const Box& box) {
             y + line / 2, fit.drive_has_room ? Tone::kGood : Tone::kCaution,
             fit.drive_has_room ? Tone::kGoodGround : Tone::kCautionGround);
     ui.label(cat("≈ ", fixed(fit.decode, fit.decode < 10 ? 1 : 0), " tok/s, prompts ≈ ",
-                 fixed(fit.prefill, 0), " tok/s",
-                 state.machine.measured() ? " (forecast)" : " (forecast from assumed rates)"),
+                 fixed(fit.prefill, 0), " tok/s"),
              {chip_x + ui.px(8), y, box.right, y + line}, Size::kLabel, Tone::kCaution);
     y += line + ui.px(8);
     const auto part = [](std::string_view name, uint64_t bytes, int colour) {
@@ -168,7 +166,7 @@ void draw_fit(Frame& frame, const Fit& fit, const Box& box) {
         ui.label(plot_text(term.seconds * 1000, PlotUnit::kMilliseconds),
                  {at.left, at.top, at.left + ui.px(190), at.bottom}, Size::kCaption, tone,
                  Align::kRight);
-        ui.label(cat(term.how, term.counts ? "" : " (hidden behind a longer one)"),
+        ui.label(cat(term.how, term.counts ? "" : " (hidden)"),
                  {at.left + ui.px(202), at.top, at.right, at.bottom}, Size::kCaption, Tone::kMuted);
         y += ui.px(20);
     }
@@ -195,6 +193,9 @@ void fit_cards(Frame& frame, CardPage& page) {
             view.fit_format = format;
         x += width;
     }
+    ui.label(state.machine.measured() ? "≈ is a forecast from measured rates"
+                                      : "≈ is a forecast, from rates that were not all measured",
+             {x + ui.px(12), head.top, head.right, head.bottom}, Size::kCaption, Tone::kMuted);
     if (!state.fit_problem.empty()) {
         const Box at = page.place(ui.px(40), true);
         ui.label(state.fit_problem, at, Size::kLabel, Tone::kBad);
