@@ -213,7 +213,7 @@ void benchmark_view(Frame& frame, const Box& box) {
     const ModelState& model = frame.desk.state().model;
     page.title("Benchmark", model.facts ? cat("Of the model that is open: ", model.facts->name)
                                         : "Open a model to measure it.");
-    const Box setup = page.place(ui.px(144) + card_frame_height(ui), true);
+    const Box setup = page.place(ui.px(134) + card_frame_height(ui), true);
     draw_setup(frame, draw_card(ui, setup, "Context sweep"));
 
     // The run that is shown, and the one of the same model before it.

@@ -228,7 +228,7 @@ void draw_model(Frame& frame, const KnownModel& model, const Box& box) {
         float x = box.left;
         ui.chip("open", x, y + ui.px(11), Tone::kGood, Tone::kGoodGround);
     }
-    y += ui.px(26);
+    y += ui.px(30);
     float x = box.left;
     const auto place = [&](std::string_view name, Enabled can) {
         const float width = ui.button_width(name);
@@ -322,8 +322,10 @@ void draw_pack(Frame& frame, const KnownModel& source, const Box& box) {
     const bool can = hindrance.empty() && !frame.workshop->state().work.running;
     const float width = ui.button_width("Pack"), close = ui.button_width("Close");
     if (ui.button("Pack", {box.left, y, box.left + width, y + row}, ButtonLook::kPrimary,
-                  can ? Enabled::kYes : Enabled::kNo))
+                  can ? Enabled::kYes : Enabled::kNo)) {
         frame.workshop->pack(wish);
+        view.pack_source.reset();  // the job has a card of its own
+    }
     x = box.left + width + ui.px(8);
     if (ui.button("Close", {x, y, x + close, y + row}, ButtonLook::kQuiet))
         view.pack_source.reset();
@@ -338,7 +340,7 @@ void pack_card(Frame& frame, CardPage& page) {
     const auto& models = frame.workshop->state().models;
     const auto source = std::ranges::find(models, *view.pack_source, &KnownModel::directory);
     if (source == models.end()) return;
-    const float height = frame.ui.px(view.pack_format == "auto" ? 216 : 168);
+    const float height = frame.ui.px(view.pack_format == "auto" ? 174 : 126);
     const Box at = page.place(height + card_frame_height(frame.ui), true);
     const Box inner = draw_card(frame.ui, at, cat("Pack ", source->name));
     frame.ui.push_id("pack");
@@ -368,10 +370,10 @@ void models_view(Frame& frame, const Box& box) {
                                        work.subject, work.running ? "" : ": ended")));
     }
     pack_card(frame, page);
-    const Box machine = page.place(ui.px(222) + card_frame_height(ui), false);
+    const Box machine = page.place(ui.px(212) + card_frame_height(ui), false);
     if (page.seen(machine)) draw_machine(frame, draw_card(ui, machine, "This machine"));
     for (const KnownModel& model : state.models) {
-        const Box at = page.place(ui.px(108) + card_frame_height(ui), false);
+        const Box at = page.place(ui.px(110) + card_frame_height(ui), false);
         if (page.seen(at)) draw_model(frame, model, draw_card(ui, at, model.name));
     }
     const Box add = page.place(ui.px(44) + card_frame_height(ui), true);
