@@ -20,6 +20,10 @@ std::string name_of(const ModelOptions& model) {
     return path.filename().string();
 }
 
+double seconds_of(auto time) {
+    return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
 }  // namespace
 
 ModelOpener opener_of(const ModelOptions& options, KvArchive* archive) {
@@ -62,16 +66,17 @@ Status open_and_stay(const DesktopVerbOptions& options, Window& window, Terminal
     desktop.state_directory = options.state_directory;
     desktop.home = options.home;
     desktop.make_workshop = [&options](std::function<void()> wake) {
-        return open_workshop({.state_directory = options.state_directory,
-                              .home = options.home,
-                              .look = start_lane("models"),
-                              .work = start_lane("workshop"),
-                              .wake = std::move(wake),
-                              .now_s = [] {
-                                  return std::chrono::duration<double>(
-                                             std::chrono::steady_clock::now().time_since_epoch())
-                                      .count();
-                              }});
+        WorkshopParts parts;
+        parts.state_directory = options.state_directory;
+        parts.home = options.home;
+        parts.look = start_lane("models");
+        parts.work = start_lane("workshop");
+        parts.wake = std::move(wake);
+        parts.now_s = [] { return seconds_of(std::chrono::steady_clock::now()); };
+        parts.wall_ms = [] {
+            return static_cast<int64_t>(seconds_of(std::chrono::system_clock::now()) * 1000);
+        };
+        return open_workshop(std::move(parts));
     };
     return run_desktop(window, desktop, opener_of(options.chat.model, archive_of(archive)));
 }

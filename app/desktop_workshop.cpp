@@ -163,8 +163,9 @@ public:
 
     std::string pack_hindrance(const PackWish& wish) const override;
 
-    void keep(const BenchRun& run) override {
-        record_.runs.insert(record_.runs.begin(), run);
+    void keep(BenchRun run) override {
+        run.at_ms = parts_.wall_ms();
+        record_.runs.insert(record_.runs.begin(), std::move(run));
         if (record_.runs.size() > WorkshopRecord::kRunsMax) record_.runs.pop_back();
         state_.runs = record_.runs;
         save();

@@ -16,6 +16,7 @@ struct WorkshopParts {
     std::unique_ptr<Lane> look, work;  // for what takes a moment, and for jobs
     std::function<void()> wake;        // any thread
     std::function<double()> now_s;     // any thread
+    std::function<int64_t()> wall_ms;  // since 1970
 };
 
 [[nodiscard]] std::unique_ptr<Workshop> open_workshop(WorkshopParts parts);

@@ -1,6 +1,7 @@
 #include "app/fit.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "app/plan.h"
 #include "core/base/disk.h"
@@ -101,7 +102,7 @@ Result<MachineFacts> measured_facts(const Path& home, const Path& model) {
     facts.memory = shown(machine.memory);
     facts.macs = shown(machine.macs);
     facts.drive = shown(machine.drive);
-    if (!facts.drive.measured) facts.drive.source = "assumed: no model is here to measure it by";
+    if (!facts.drive.measured) facts.drive.source = "no model here to read";
     return facts;
 }
 
@@ -111,7 +112,8 @@ Result<std::vector<Fit>> fits_of(const MachineFacts& machine, const std::string&
         fits.push_back(fit_of(machine, release, format));
     if (fits.empty())
         return Error{ErrorCode::kNotFound, "the files that describe the releases are missing"};
-    std::ranges::stable_sort(fits, {}, &Fit::drive_bytes);
+    std::ranges::sort(fits, {},
+                      [](const Fit& fit) { return std::pair(fit.drive_bytes, fit.name); });
     return fits;
 }
 

@@ -50,8 +50,8 @@ void CardPage::title(std::string_view text, std::string_view note) {
     ui_.text(text, left_, y + ui_.px(24), Size::kTitle, Tone::kText);
     float height = ui_.px(44);
     if (!note.empty()) {
-        height += ui_.paragraph(note, left_, y + ui_.px(36), width(), Size::kLabel, Tone::kMuted) -
-                  ui_.px(2);
+        height += ui_.paragraph(note, left_, y + ui_.px(36), width(), Size::kLabel, Tone::kMuted) +
+                  ui_.px(6);
     }
     y_.fill(y + height);
 }

@@ -87,6 +87,11 @@ public:
     // ── Model ──
     void open_model(const Path& directory);
     [[nodiscard]] const LiveFeed* feed() const { return port_->feed(); }
+    // A question outside all chats, for measuring: nobody keeps it or its answer. `told` gets its reports, the last one
+    // kFinished or kFailed; `stop` stops it. Not while something runs: then false.
+    using Told = std::function<void(const ModelReport&)>;
+    bool probe(Ask ask, Told told);
+    [[nodiscard]] bool probing() const { return probe_ != nullptr; }
 
     void tell(std::string text, bool bad = false, bool undo = false);
     void forget_notice(size_t index);
@@ -105,6 +110,7 @@ private:
     void refresh_chats();
     void report(ModelReport report);
     void answer_report(ModelReport& report);
+    void probe_report(const ModelReport& report);
     void finish_answer(const ModelReport& report);
     void show_running();
     void save_answer();
@@ -124,6 +130,7 @@ private:
     std::unique_ptr<ModelPort> port_;
     AppState state_;
     std::vector<Undo> undo_;
+    Told probe_;  // of the probe that runs
     uint64_t asks_ = 0, counts_ = 0, searches_ = 0, opens_ = 0;
     bool draft_dirty_ = false, settings_dirty_ = false, count_wanted_ = false;
     double draft_since_s_ = 0, count_since_s_ = 0;

@@ -1,6 +1,7 @@
 // Questions and answers of desk.h.
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/json.h"
 #include "ui/store_calls.h"
@@ -320,9 +321,42 @@ void Desk::report(ModelReport told) {
             if (told.number == counts_) state_.prompt_tokens = told.total;
             break;
         default:
-            if (state_.running && told.number == state_.running->ask) answer_report(told);
+            if (!state_.running || told.number != state_.running->ask) break;
+            probe_ ? probe_report(told) : answer_report(told);
             break;
     }
+}
+
+// It belongs to no chat: no store has one of this number.
+bool Desk::probe(Ask ask, Told told) {
+    if (state_.running || state_.model.phase != ModelPhase::kReady) return false;
+    state_.running.emplace();
+    state_.running->ask = ask.number = ++asks_;
+    state_.running->chat = static_cast<ChatId>(-1);
+    state_.running->began_s = parts_.now_s();
+    probe_ = std::move(told);
+    port_->ask(std::move(ask));
+    return true;
+}
+
+void Desk::probe_report(const ModelReport& told) {
+    if (told.kind == ModelReport::Kind::kFinished || told.kind == ModelReport::Kind::kFailed) {
+        state_.running.reset();
+        const Told last = std::exchange(probe_, nullptr);
+        last(told);
+        return;
+    }
+    Running& running = *state_.running;
+    if (told.kind == ModelReport::Kind::kPrefill) {
+        if (running.reading_s == 0) running.reading_s = parts_.now_s();
+        running.done = told.done;
+        running.total = told.total;
+        running.doing = Running::Doing::kReading;
+    } else {
+        if (running.writing_s == 0) running.writing_s = parts_.now_s();
+        running.doing = Running::Doing::kWriting;
+    }
+    probe_(told);
 }
 
 void Desk::answer_report(ModelReport& told) {

@@ -256,8 +256,8 @@ void draw_strip(Frame& frame, const Box& box) {
     float slowest = 1e-6F;
     for (const EngineHistory::Token& token : tokens) slowest = std::max(slowest, token.step_ms);
     const Touch touch = ui.thing(ui.id("Last tokens"), ThingRole::kPlot, "Last tokens", box);
-    view.token_hovered.reset();
     const EngineHistory::Token* shown = shown_token(frame);
+    view.token_hovered.reset();
     for (size_t i = 0; i < tokens.size(); ++i) {
         const float left = box.left + cell * static_cast<float>(i);
         const Box at = {left, box.top, left + cell - ui.px(2), box.bottom};
@@ -429,7 +429,9 @@ std::span<const EngineCard> engine_cards() { return kCards; }
 
 void draw_engine_card(Frame& frame, const EngineCard& card, const Box& box) {
     bool copy = false;
-    const Box inner = draw_card(frame.ui, box, card.title, "Copy CSV", &copy);
+    // In the pane there is no room for two words.
+    const bool narrow = box.width() < frame.ui.px(400);
+    const Box inner = draw_card(frame.ui, box, card.title, narrow ? "CSV" : "Copy CSV", &copy);
     card.draw(frame, inner);
     if (!copy) return;
     frame.view.copy_wanted = card.csv(frame);

@@ -137,7 +137,9 @@ void EngineHistory::take_drive(const StepRecord& record) {
 void EngineHistory::take_layers(const LiveFeed& feed) {
     layer_hits_.clear();
     layer_wait_ms_.clear();
+    // Those behind the trunk belong to drafts.
     for (const LayerCount& layer : feed.layers()) {
+        if (layer_hits_.size() == static_cast<size_t>(layer_count_)) break;
         const uint64_t asked = layer.hits + layer.misses;
         layer_hits_.push_back(
             asked == 0 ? 0 : static_cast<float>(layer.hits) / static_cast<float>(asked));

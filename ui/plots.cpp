@@ -113,7 +113,9 @@ void draw_line(Ui& ui, const Axes& axes, const PlotLook& look, const PlotSeries&
         const size_t i = p * count / shown;
         points[p] = {axes.x(x_of(look, i)), axes.y(static_cast<double>(series.values[i]))};
     }
-    if (shown == 1) ui.canvas().disc(points[0].x, points[0].y, ui.px(2.5F), colour);
+    constexpr size_t kFew = 24;  // then each value is seen as one
+    for (size_t p = 0; p < shown && shown <= kFew; ++p)
+        ui.canvas().disc(points[p].x, points[p].y, ui.px(2.5F), colour);
     ui.canvas().polyline(points.data(), static_cast<int>(shown), std::max(1.F, ui.px(1.5F)),
                          colour);
 }
@@ -173,7 +175,9 @@ std::optional<size_t> line_plot(Ui& ui, const Box& whole, const PlotLook& look,
     if (!look.x.empty()) {
         const auto [least, most] = std::ranges::minmax(look.x);
         x_low = look.dots ? 0 : static_cast<double>(least);
-        x_high = static_cast<double>(most);
+        constexpr double kDotsLeast = 64;  // one dot alone stands in some room
+        x_high =
+            look.dots ? std::max(kDotsLeast, static_cast<double>(most)) : static_cast<double>(most);
     }
     const Axes axes = draw_axes(ui, box, look, high, x_low, x_high);
     for (const PlotSeries& one : series) draw_line(ui, axes, look, one);

@@ -46,6 +46,7 @@ void draw_screen(Frame& frame, const Box& box) {
 void draw_shell(Frame& frame) {
     Ui& ui = frame.ui;
     const AppState& state = frame.desk.state();
+    tend_workshop(frame);
     const Box whole = ui.whole();
     Box page = whole;
     // A narrow window shows the list in place of the page, not beside it.

@@ -36,6 +36,9 @@ void dialog_view(Frame& frame);
 void help_view(Frame& frame);
 void notices_view(Frame& frame);
 
+// Takes in what the workshop's jobs report, tells of what has ended, moves the benchmark on. Once a frame.
+void tend_workshop(Frame& frame);
+
 // "Ctrl+K" of a command, as set.
 [[nodiscard]] std::string chord_text(const Frame& frame, std::string_view command);
 // Does the command if it is enabled.

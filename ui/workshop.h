@@ -134,7 +134,7 @@ public:
     // Why this cannot be packed so, before anything is written; "" if it can as far as one can tell.
     [[nodiscard]] virtual std::string pack_hindrance(const PackWish& wish) const = 0;
 
-    virtual void keep(const BenchRun& run) = 0;  // in the history
+    virtual void keep(BenchRun run) = 0;  // in the history, with the time that it is now
     virtual void forget_runs() = 0;
 };
 

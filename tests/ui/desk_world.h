@@ -26,7 +26,7 @@ public:
         }
         listener_(std::move(report));
     }
-    const LiveFeed* feed() const override { return nullptr; }
+    const LiveFeed* feed() const override { return fed; }
 
     void ready() {
         ModelReport report;
@@ -34,6 +34,8 @@ public:
         report.facts.emplace();
         report.facts->name = "Scripted";
         report.facts->context_max = 8192;
+        report.facts->layers = 3;
+        report.facts->experts = 16;
         report.facts->efforts = {"high", "max"};
         listener_(std::move(report));
     }
@@ -74,6 +76,7 @@ public:
     std::vector<Path> opened;
     std::vector<Ask> asked;
     int stops = 0;
+    const LiveFeed* fed = nullptr;
     int32_t next_id = 100;
 
 private:

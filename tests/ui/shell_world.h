@@ -56,7 +56,7 @@ public:
         input.now_s = desk_world.now_s;
         const float zoom = static_cast<float>(desk_world.state().settings.zoom_percent) / 100;
         ui->begin(input, width_, height_, zoom, theme_named(desk_world.state().settings.theme));
-        Frame f{*ui, *desk_world.desk, *view};
+        Frame f{*ui, *desk_world.desk, *view, workshop};
         draw_shell(f);
         ui->end();
         ImGui::Render();
@@ -134,6 +134,7 @@ public:
     std::unique_ptr<FontSet> fonts;
     std::unique_ptr<Ui> ui;
     std::unique_ptr<ViewState> view;
+    Workshop* workshop = nullptr;
 
 private:
     float width_, height_;
