@@ -135,6 +135,29 @@ void head(Frame& frame, const Box& box) {
     ui.pop_id();
 }
 
+// What the demo model can be asked.
+void suggestions(Frame& frame, float left, float y, float width) {
+    Ui& ui = frame.ui;
+    const AppState& state = frame.desk.state();
+    if (state.model.facts && state.model.facts->demo) {
+        y += ui.paragraph(
+                 "This is the demo model: tiny, with the architecture of DeepSeek-V4. It knows "
+                 "only what it was trained on. Try:",
+                 left, y, width, Size::kLabel, Tone::kMuted) +
+             ui.px(8);
+        for (const std::string_view question :
+             {"What is Millrace?", "How does Millrace use my drive?",
+              "Tell me a story about the mill."}) {
+            const float w = ui.button_width(question);
+            if (ui.button(question, {left, y, left + w, y + ui.px(34)})) {
+                frame.desk.set_draft(question);
+                frame.desk.send();
+            }
+            y += ui.px(42);
+        }
+    }
+}
+
 }  // namespace
 
 void chat_view(Frame& frame, const Box& box) {
@@ -210,24 +233,7 @@ void welcome_view(Frame& frame, const Box& box) {
                 frame.desk.open_model({});
         }
     }
-    y = card.bottom + ui.px(20);
-    if (state.model.facts && state.model.facts->demo) {
-        y += ui.paragraph(
-                 "This is the demo model: tiny, with the architecture of DeepSeek-V4. It knows "
-                 "only what it was trained on. Try:",
-                 left, y, width, Size::kLabel, Tone::kMuted) +
-             ui.px(8);
-        for (const std::string_view question :
-             {"What is Millrace?", "How does Millrace use my drive?",
-              "Tell me a story about the mill."}) {
-            const float w = ui.button_width(question);
-            if (ui.button(question, {left, y, left + w, y + ui.px(34)})) {
-                frame.desk.set_draft(question);
-                frame.desk.send();
-            }
-            y += ui.px(42);
-        }
-    }
+    suggestions(frame, left, card.bottom + ui.px(20), width);
     ui.pop_id();
 }
 

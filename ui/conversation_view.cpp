@@ -1,4 +1,5 @@
-// The messages of the branch that is shown: virtualised by known heights, selectable across messages, still under the reader.
+// The messages of the branch that is shown: virtualised by known heights, selectable across messages, still under the
+// reader.
 
 #include <algorithm>
 #include <cmath>

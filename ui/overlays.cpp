@@ -301,7 +301,7 @@ void notices_view(Frame& frame) {
     if (notices.empty()) return;
     ui.push_id("notices");
     const float width = std::min(ui.px(460), ui.whole().width() - ui.px(32));
-    float bottom = ui.whole().height() - ui.px(16);
+    float bottom = ui.whole().height() - ui.px(116);  // above what one writes
     std::optional<size_t> forget;
     bool undo = false;
     for (size_t i = notices.size(); i-- > 0;) {

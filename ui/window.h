@@ -35,8 +35,8 @@ public:
     [[nodiscard]] virtual float monitor_scale() const = 0;
     [[nodiscard]] virtual bool minimised() const = 0;
 
-    // Between the two, Dear ImGui's draw lists are filled. `show` uploads what changed in the atlas, draws on a window of the
-    // colour `ground` (whole fills of it are the dearest thing that software can draw), and swaps.
+    // Between the two, Dear ImGui's draw lists are filled. `show` uploads what changed in the atlas, draws on a window of
+    // the colour `ground` (whole fills of it are the dearest thing that software can draw), and swaps.
     virtual void begin_frame() = 0;
     virtual void show(GlyphAtlas& atlas, Colour ground) = 0;
     // The picture that was last shown, as a PNG file.
