@@ -112,7 +112,7 @@ Status run_desktop(Window& window, const DesktopOptions& options, const ModelOpe
                  theme_named(desk->state().settings.theme));
         draw_shell(frame);
         ui.end();
-        window.show(fonts->atlas(), ui.tone(Tone::kGround));
+        window.show(fonts->atlas(), ui.grounds());
         window.set_title(desk->state().chat ? cat(desk->state().chat->summary.title, " — Millrace")
                                             : "Millrace");
         if (options.watch) {

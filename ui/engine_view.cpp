@@ -87,7 +87,7 @@ void engine_pane(Frame& frame, const Box& box) {
     Ui& ui = frame.ui;
     take_in(frame);
     ui.push_id("pane");
-    ui.canvas().fill(box, ui.tone(Tone::kSide), 0);
+    ui.ground(box, Tone::kSide);
     ui.canvas().line(box.left, box.top, box.left, box.bottom, 1, ui.tone(Tone::kBorder));
     const float pad = ui.px(10);
     Scroll& scroll = frame.view.engine.pane_scroll;

@@ -103,6 +103,18 @@ void chat_list(Frame& frame, const Box& box) {
     ui.end_scroll(y - (box.top - scroll.offset) + ui.px(8));
 }
 
+// Why chats are not kept. Returns what it takes of the height.
+float store_card(Frame& frame, float left, float top, float width) {
+    Ui& ui = frame.ui;
+    const Box card = {left, top, left + width, top + ui.px(118)};
+    ui.canvas().fill(card, ui.tone(Tone::kBadGround), ui.px(8));
+    ui.canvas().push_clip(card);
+    ui.paragraph(frame.desk.state().store_text, left + ui.px(8), top + ui.px(8), width - ui.px(16),
+                 Size::kCaption, Tone::kBad);
+    ui.canvas().pop_clip();
+    return card.height() + ui.px(8);
+}
+
 }  // namespace
 
 void search_view(Frame& frame, const Box& box) {
@@ -152,7 +164,7 @@ void search_view(Frame& frame, const Box& box) {
 void rail_view(Frame& frame, const Box& box) {
     Ui& ui = frame.ui;
     ui.push_id("rail");
-    ui.canvas().fill(box, ui.tone(Tone::kSide), 0);
+    ui.ground(box, Tone::kSide);
     ui.canvas().line(box.right, box.top, box.right, box.bottom, 1, ui.tone(Tone::kBorder));
     const float pad = ui.px(kPad), left = box.left + pad, right = box.right - pad;
     float y = box.top + pad;
@@ -183,6 +195,7 @@ void rail_view(Frame& frame, const Box& box) {
                                             {Screen::kLogs, "Logs", "view.logs"}}};
     const float row = ui.px(32),
                 foot = box.bottom - pad - row * (static_cast<float>(doors.size()) + 1) - ui.px(8);
+    if (frame.desk.state().store_failed) y += store_card(frame, left, y, right - left);
     const bool searching =
         frame.desk.state().search.open && !frame.view.search_words->text().empty();
     const Box list = {left, y, box.right - ui.px(2), foot - ui.px(4)};

@@ -32,6 +32,7 @@ void Ui::begin(const PersonInput& input, float width, float height, float scale,
     ids_.clear();
     scrolls_.clear();
     tooltip_.clear();
+    grounds_.clear();
     now_count_ = 0;
     layer_ = 0;
     layers_now_ = 0;
@@ -39,6 +40,7 @@ void Ui::begin(const PersonInput& input, float width, float height, float scale,
     if (input_.left.pressed) keyboard_ = false;
     if (!input_.left.down && !input_.left.released) hot_ = 0;
     canvas_.use(ImGui::GetBackgroundDrawList(), theme);
+    ground(whole(), Tone::kGround);
     under_ = 0;
     for (const Thing& thing : shown_) {
         const bool here = thing.layer == top_layer_ && thing.seen.contains(input_.x, input_.y);

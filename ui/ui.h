@@ -19,6 +19,7 @@
 #include "ui/theme.h"
 #include "ui/typeset/editor.h"
 #include "ui/typeset/fonts.h"
+#include "ui/window.h"
 
 namespace millrace {
 
@@ -105,6 +106,11 @@ public:
     [[nodiscard]] bool restless() const { return restless_; }
     void be_restless() { restless_ = true; }
 
+    // A whole part of the page in one colour, under everything that is drawn on it. The window clears it, which costs
+    // software drawing far less than a fill.
+    void ground(const Box& box, Tone tone) { grounds_.push_back({box, theme_->tone(tone)}); }
+    [[nodiscard]] const std::vector<Ground>& grounds() const { return grounds_; }
+
     // ── Text ──
     [[nodiscard]] TextStyle style(Size size) const;
     float text(std::string_view text, float x, float baseline, Size size, Tone tone);
@@ -176,6 +182,7 @@ private:
     std::vector<uint32_t> ids_;
     std::vector<Thing> now_, shown_;  // of this frame; of the last whole one
     size_t now_count_ = 0;
+    std::vector<Ground> grounds_;
     std::vector<Scrolled> scrolls_;
     int layer_ = 0, layers_now_ = 0, top_layer_ = 0;
     uint32_t hot_ = 0;       // held by the pointer

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,12 @@ struct WindowOptions {
     int width = 1440, height = 900;
 };
 
+// A part of the window in one colour.
+struct Ground {
+    Box box;
+    Colour colour;
+};
+
 class Window {
 public:
     virtual ~Window() = default;
@@ -35,10 +42,10 @@ public:
     [[nodiscard]] virtual float monitor_scale() const = 0;
     [[nodiscard]] virtual bool minimised() const = 0;
 
-    // Between the two, Dear ImGui's draw lists are filled. `show` uploads what changed in the atlas, draws on a window of
-    // the colour `ground` (whole fills of it are the dearest thing that software can draw), and swaps.
+    // Between the two, Dear ImGui's draw lists are filled. `show` uploads what changed in the atlas, clears the grounds
+    // in their order, draws the lists and swaps.
     virtual void begin_frame() = 0;
-    virtual void show(GlyphAtlas& atlas, Colour ground) = 0;
+    virtual void show(GlyphAtlas& atlas, std::span<const Ground> grounds) = 0;
     // The picture that was last shown, as a PNG file.
     [[nodiscard]] virtual Status save_picture(const Path& path) = 0;
 

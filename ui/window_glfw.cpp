@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <vector>
 
@@ -130,7 +131,7 @@ public:
         ImGui::NewFrame();
     }
 
-    void show(GlyphAtlas& atlas, Colour ground) override {
+    void show(GlyphAtlas& atlas, std::span<const Ground> grounds) override {
         ImGui::Render();
         upload(atlas);
         ImDrawData* data = ImGui::GetDrawData();
@@ -144,9 +145,7 @@ public:
             }
         }
         glViewport(0, 0, width(), height());
-        glClearColor(static_cast<float>(ground.red) / 255, static_cast<float>(ground.green) / 255,
-                     static_cast<float>(ground.blue) / 255, 1);
-        glClear(GL_COLOR_BUFFER_BIT);
+        for (const Ground& ground : grounds) clear(ground);
         ImGui_ImplOpenGL3_RenderDrawData(data);
         glfwSwapBuffers(window_);
     }
@@ -176,6 +175,18 @@ private:
         int width = 0, height = 0;
         glfwGetFramebufferSize(window_, &width, &height);
         return {width, height};
+    }
+
+    void clear(const Ground& ground) const {
+        const auto pixel = [](float at) { return static_cast<int>(std::lround(at)); };
+        const auto channel = [](uint8_t value) { return static_cast<float>(value) / 255; };
+        glEnable(GL_SCISSOR_TEST);
+        glScissor(pixel(ground.box.left), height() - pixel(ground.box.bottom),
+                  std::max(0, pixel(ground.box.width())), std::max(0, pixel(ground.box.height())));
+        glClearColor(channel(ground.colour.red), channel(ground.colour.green),
+                     channel(ground.colour.blue), 1);
+        glClear(GL_COLOR_BUFFER_BIT);
+        glDisable(GL_SCISSOR_TEST);
     }
 
     static Status refused(std::string_view what) {
