@@ -52,6 +52,8 @@ public:
         if (keep > 0) split.push_back(chunks_.back().chunk);
         const size_t known = split.size();
         split_message(source_, marks_, split);
+        const size_t total = keep + split.size() - known;
+        if (total > chunks_.capacity()) chunks_.reserve(std::max(total, keep + keep / 2));
         for (size_t i = known; i < split.size(); ++i) {
             LaidChunk& added = chunks_.emplace_back();
             added.chunk = split[i];
