@@ -69,6 +69,53 @@ TEST_CASE("delimiters and roots grow with what they hold") {
     CHECK(height("\\begin{pmatrix} a & b \\\\ c & d \\\\ e & f \\end{pmatrix}") > 3 * kSize);
 }
 
+TEST_CASE("a delimiter of many rows is put together of parts, as high as they are, beside them") {
+    const auto set = fonts();
+    if (!set) return;
+    for (const char* kind : {"pmatrix", "bmatrix", "Bmatrix", "vmatrix", "Vmatrix", "cases"}) {
+        CAPTURE(std::string(kind));
+        std::string source = std::string("\\begin{") + kind + "}";
+        for (int row = 0; row < 20; ++row) source += "a\\\\";
+        source += std::string("\\end{") + kind + "}";
+        const MathLayout layout = lay_out_math(*set, source, MathStyle::kDisplay, kSize);
+        CHECK(layout.understood);
+        CHECK(layout.ascent + layout.descent > 20 * kSize * 0.9F);
+        CHECK(layout.ascent + layout.descent < 20 * kSize * 1.6F);
+        const uint32_t letter = lay_out_math(*set, "a", MathStyle::kDisplay, kSize).glyphs[0].id;
+        float content = 0, parts_end = 0, lowest = 0, highest = 0;
+        int parts = 0;
+        for (const MathLayout::Glyph& glyph : layout.glyphs) {
+            CHECK(glyph.size == kSize);  // nothing is blown up
+            if (glyph.id == letter) {
+                content = glyph.x;
+            } else if (content == 0) {
+                ++parts;
+                parts_end = std::max(parts_end, glyph.x);
+                lowest = std::max(lowest, glyph.y);
+                highest = std::min(highest, glyph.y);
+            }
+        }
+        CHECK(parts > 3);
+        CHECK(lowest - highest > 15 * kSize * 0.9F);
+        CHECK(content > parts_end + kSize * 0.2F);
+    }
+}
+
+TEST_CASE("a brace over and under is as wide as what it embraces") {
+    const auto set = fonts();
+    if (!set) return;
+    for (const std::string name : {"\\overbrace", "\\underbrace"}) {
+        const std::string inner = "{a+b+c+d+e+f+g+h}";
+        const MathLayout bare = lay_out_math(*set, inner, MathStyle::kDisplay, kSize);
+        const MathLayout braced = lay_out_math(*set, name + inner, MathStyle::kDisplay, kSize);
+        CHECK(braced.width >= bare.width);
+        CHECK(braced.width < bare.width + kSize * 0.2F);
+        CHECK(braced.glyphs.size() > bare.glyphs.size());
+        CHECK((name == "\\overbrace" ? braced.ascent > bare.ascent + kSize * 0.2F
+                                     : braced.descent > bare.descent + kSize * 0.2F));
+    }
+}
+
 TEST_CASE("what people write is understood") {
     const auto set = fonts();
     if (!set) return;
@@ -125,11 +172,15 @@ TEST_CASE("any text ends in a layout of bounded size, whatever its depth") {
         CHECK(std::isfinite(layout.ascent));
         CHECK(layout.glyphs.size() <= 4 * source.size() + 64);
     }
-    for (const char* part : {"{", "\\frac{", "\\left(", "\\sqrt{", "x^{", "\\begin{matrix}"}) {
+    for (const std::string part : {"{", "\\frac{", "\\left(", "\\sqrt{", "x^{", "\\begin{matrix}",
+                                   "\\sqrt", "\\sqrt[", "\\frac", "\\hat", "\\not", "\\bm"}) {
+        CAPTURE(part);
         std::string deep;
         while (deep.size() < 9000) deep += part;
         const MathLayout layout = lay_out_math(*set, deep, MathStyle::kDisplay, kSize);
         CHECK(std::isfinite(layout.width));
+        // Deeper than anybody writes: shown as source, not followed as far as the stack goes.
+        CHECK_FALSE(layout.understood);
     }
     CHECK_FALSE(lay_out_math(*set, std::string(20000, 'x'), MathStyle::kInline, kSize).understood);
 }

@@ -174,7 +174,20 @@ private:
         skip_spaces();
         if (at_end()) return {};
         if (peek() == '{') return group(style);
-        return atom(style).box;
+        return nested(style).box;
+    }
+    // An atom that belongs to a command: \sqrt\sqrt\sqrt… goes as deep as braces do.
+    Atom nested(const MathSetting& style) {
+        if (at_end()) return {};
+        if (depth_ >= kDepthMax && peek() == '\\') {
+            const std::string_view name = name_at(at_);
+            at_ += 1 + name.size();
+            return {source_box(std::string("\\") + std::string(name), style)};
+        }
+        ++depth_;
+        Atom inner = atom(style);
+        --depth_;
+        return inner;
     }
     MathBox group(const MathSetting& style) {
         if (++depth_ > kDepthMax) {
@@ -345,7 +358,7 @@ private:
 
     Atom negated(const MathSetting& style) {
         skip_spaces();
-        Atom base = at_end() ? Atom{} : atom(style);
+        Atom base = nested(style);
         const MathBox slash = glyph_box(fonts_, "/", style.size);
         place(base.box, slash, (base.box.width - slash.width) / 2, 0);
         base.box.ascent = std::max(base.box.ascent, slash.ascent);
@@ -381,8 +394,12 @@ private:
     MathBox root(const MathSetting& style) {
         MathBox index;
         skip_spaces();
-        if (take("[")) {
+        if (depth_ >= kDepthMax && stands("[")) {
+            understood_ = false;  // the bracket becomes the radicand
+        } else if (take("[")) {
+            ++depth_;
             index = list(style.script().script(), "]");
+            --depth_;
             take("]");
         }
         const MathBox inner = argument(style.part());

@@ -4,8 +4,9 @@
 #include <hb.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+
+#include "ui/typeset/math_stretch.h"
 
 namespace millrace {
 namespace {
@@ -73,25 +74,8 @@ MathBox glyph_box(FontSet& fonts, std::string_view text, float size, Face face) 
 MathBox grown_box(FontSet& fonts, std::string_view text, float size, float height, float axis) {
     MathBox box = glyph_box(fonts, text, size);
     if (box.glyphs.size() == 1 && box.ascent + box.descent < height) {
-        MathLayout::Glyph& glyph = box.glyphs[0];
-        hb_font_t* font = fonts.harfbuzz_font(glyph.font);
-        std::array<hb_ot_math_glyph_variant_t, 16> variants = {};
-        auto count = static_cast<unsigned>(variants.size());
-        hb_ot_math_get_glyph_variants(font, glyph.id, HB_DIRECTION_TTB, 0, &count, variants.data());
-        for (unsigned i = 0; i < count; ++i) {
-            glyph.id = variants[i].glyph;
-            if (static_cast<float>(variants[i].advance) * size / em_of(font) >= height) break;
-        }
-        Extent extent = extent_of(fonts, glyph.font, glyph.id, size);
-        const float reached = extent.ascent + extent.descent;
-        // Where no variant is high enough the largest is stretched as a whole.
-        const float stretch = reached > 0 ? std::clamp(height / reached, 1.F, 6.F) : 1;
-        glyph.size = size * stretch;
-        const float advance =
-            static_cast<float>(hb_font_get_glyph_h_advance(font, glyph.id)) * size / em_of(font);
-        box.width = advance * std::min(stretch, 1.6F);
-        box.ascent = extent.ascent * stretch;
-        box.descent = extent.descent * stretch;
+        const MathBox grown = stretched_box(fonts, box.glyphs[0], height, Growth::kUp);
+        if (!grown.glyphs.empty()) box = grown;
     }
     const float shift = (box.ascent - box.descent) / 2 - axis;
     for (MathLayout::Glyph& glyph : box.glyphs) glyph.y += shift;

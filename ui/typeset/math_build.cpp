@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ui/typeset/math_stretch.h"
+
 namespace millrace {
 
 MathBox with_scripts(const MathBox& base, const std::optional<MathBox>& above,
@@ -81,15 +83,22 @@ MathBox lined(FontSet& fonts, std::string_view name, const MathBox& inner,
         add_rule(framed, framed.width - m.rule, -framed.ascent, framed.width, framed.descent);
         return framed;
     }
+    if (name.ends_with("brace")) {
+        const MathBox sign = glyph_box(fonts, above ? "⏞" : "⏟", style.size);
+        MathBox brace = sign;
+        if (sign.glyphs.size() == 1)
+            brace = stretched_box(fonts, sign.glyphs[0], inner.width, Growth::kWide);
+        MathBox embraced;
+        embraced.width = std::max(inner.width, brace.width);
+        embraced.ascent = inner.ascent + (above ? gap + brace.ascent : 0);
+        embraced.descent = inner.descent + (above ? 0 : gap + brace.ascent);
+        place(embraced, inner, (embraced.width - inner.width) / 2, 0);
+        place(embraced, brace, (embraced.width - brace.width) / 2,
+              above ? -(inner.ascent + gap) : embraced.descent);
+        return embraced;
+    }
     const float y = above ? -(inner.ascent + gap + m.rule) : inner.descent + gap;
     add_rule(box, 0, y, inner.width, y + m.rule);
-    if (name.ends_with("brace")) {
-        // Ends of the brace turn towards what it embraces.
-        const float turn = style.size * 0.14F;
-        const float from = above ? y : y - turn, to = above ? y + turn : y + m.rule;
-        add_rule(box, 0, from, m.rule, to);
-        add_rule(box, inner.width - m.rule, from, inner.width, to);
-    }
     if (above)
         box.ascent = inner.ascent + 2 * gap + m.rule;
     else
