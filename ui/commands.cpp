@@ -197,7 +197,10 @@ bool is_enabled(const Command& command, const Desk& desk, const ViewState& view)
 std::vector<const Command*> matching(std::string_view words) {
     struct Scored {
         const Command* command;
-        size_t score;
+        size_t score, place;
+        [[nodiscard]] bool operator<(const Scored& other) const {
+            return score != other.score ? score < other.score : place < other.place;
+        }
     };
     const auto lower = [](char c) {
         return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -215,9 +218,9 @@ std::vector<const Command*> matching(std::string_view words) {
             gaps += at - from;
             ++at;
         }
-        if (all) scored.push_back({&command, gaps});
+        if (all) scored.push_back({&command, gaps, scored.size()});
     }
-    std::ranges::stable_sort(scored, {}, &Scored::score);
+    std::sort(scored.begin(), scored.end());
     std::vector<const Command*> found;
     for (const Scored& entry : scored) found.push_back(entry.command);
     return found;

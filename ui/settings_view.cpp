@@ -14,7 +14,7 @@ namespace {
 // A column of rows inside a scroll.
 class Page {
 public:
-    Page(Ui& ui, const Box& box, Scroll& scroll) : ui_(ui), box_(box), scroll_(scroll) {
+    Page(Ui& ui, const Box& box, Scroll& scroll) : ui_(ui), box_(box) {
         scroll.at_end = false;
         ui.begin_scroll("page", box, scroll, true);
         const float width = std::min(ui.px(720), box.width() - ui.px(48));
@@ -48,7 +48,6 @@ public:
 private:
     Ui& ui_;
     const Box box_;
-    Scroll& scroll_;
     float top_ = 0;
 };
 
