@@ -283,7 +283,7 @@ TEST_CASE("any size of window and text: all that is there lies in the window") {
         const TempDirectory directory;
         ShellWorld world(directory.path(), width, height);
         world.desk_world.desk->change(
-            [zoom = zoom](Settings& settings) { settings.zoom_percent = zoom; });
+            [percent = zoom](Settings& settings) { settings.zoom_percent = percent; });
         world.desk_world.ready();
         world.desk_world.send("Question");
         world.desk_world.answer("Answer");
