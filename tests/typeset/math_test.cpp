@@ -116,18 +116,59 @@ TEST_CASE("a brace over and under is as wide as what it embraces") {
     }
 }
 
+TEST_CASE("marks over and under, middle delimiters, lines under a sum, primes, bold Greek") {
+    const auto set = fonts();
+    if (!set) return;
+    const auto lay = [&](const char* source) {
+        return lay_out_math(*set, source, MathStyle::kDisplay, kSize);
+    };
+    const MathLayout over = lay("\\overset{a}{b}"), under = lay("\\underset{a}{b}");
+    REQUIRE(over.glyphs.size() == 2);
+    REQUIRE(under.glyphs.size() == 2);
+    CHECK(over.glyphs[1].y < -kSize * 0.5F);
+    CHECK(under.glyphs[1].y > kSize * 0.2F);
+    CHECK(lay("\\xrightarrow{abcdefgh}").width > lay("\\xrightarrow{a}").width + kSize);
+    const MathLayout tall = lay("\\left(\\frac{a}{b}\\middle|c\\right)");
+    CHECK(tall.understood);
+    CHECK(tall.ascent + tall.descent > kSize * 1.6F);
+    CHECK(lay("\\sum_{\\substack{a\\\\b}}").descent > lay("\\sum_{a}").descent + kSize * 0.4F);
+    // A prime stands on the line of its letter, with a subscript below it and not behind it.
+    const MathLayout prime = lay("x'_i");
+    REQUIRE(prime.glyphs.size() == 3);
+    CHECK(prime.ascent < kSize);
+    CHECK(prime.width < lay("x'").width + kSize * 0.2F);
+    CHECK(lay("\\bm{\\theta}").glyphs[0].id != lay("\\theta").glyphs[0].id);
+    CHECK(lay("\\mathbf{\\Gamma}").glyphs[0].id != lay("\\Gamma").glyphs[0].id);
+}
+
 TEST_CASE("what people write is understood") {
     const auto set = fonts();
     if (!set) return;
     for (const char* source :
-         {"e^{i\\pi} + 1 = 0", "\\int_0^\\infty e^{-x^2}\\,dx = \\frac{\\sqrt{\\pi}}{2}",
+         {"e^{i\\pi} + 1 = 0",
+          "\\int_0^\\infty e^{-x^2}\\,dx = \\frac{\\sqrt{\\pi}}{2}",
           "\\lim_{n \\to \\infty} \\left(1 + \\frac{1}{n}\\right)^n",
-          "\\hat{x}, \\bar{y}, \\vec{v}", "A = \\begin{bmatrix} 1 & 0 \\\\ 0 & 1 \\end{bmatrix}",
+          "\\hat{x}, \\bar{y}, \\vec{v}",
+          "A = \\begin{bmatrix} 1 & 0 \\\\ 0 & 1 \\end{bmatrix}",
           "f(x) = \\begin{cases} 1 & x > 0 \\\\ 0 & \\text{otherwise} \\end{cases}",
-          "\\mathbb{R}^n \\subseteq \\mathcal{X}", "\\sqrt[3]{x}", "\\binom{n}{k}", "x' = y''",
-          "\\overline{ab} \\neq \\boxed{c}", "\\begin{aligned} a &= b \\\\ &= c \\end{aligned}",
-          "\\operatorname{softmax}(x)_i", "\\big( x \\big)", "\\not= \\leq \\Rightarrow",
-          "a \\\\ b", "\\mathbf{A}\\mathrm{d}x",
+          "\\mathbb{R}^n \\subseteq \\mathcal{X}",
+          "\\sqrt[3]{x}",
+          "\\binom{n}{k}",
+          "x' = y''",
+          "\\overline{ab} \\neq \\boxed{c}",
+          "\\begin{aligned} a &= b \\\\ &= c \\end{aligned}",
+          "\\operatorname{softmax}(x)_i",
+          "\\big( x \\big)",
+          "\\not= \\leq \\Rightarrow",
+          "\\underset{\\theta}{\\operatorname{argmin}} L \\overset{!}{=} 0",
+          "a \\equiv b \\pmod{n}, a \\bmod n",
+          "A \\xrightarrow{f} B",
+          "x'_i{}^2",
+          "\\left( a \\middle| b \\right)",
+          "\\sum_{\\substack{i<n \\\\ j<m}} a_{ij}",
+          "a \\rightleftharpoons b \\Longrightarrow \\varsigma \\preceq \\bm{\\theta}",
+          "a \\\\ b",
+          "\\mathbf{A}\\mathrm{d}x",
           "P(A \\mid B) = \\frac{P(B \\mid A) P(A)}{P(B)}"}) {
         CAPTURE(source);
         const MathLayout layout = lay_out_math(*set, source, MathStyle::kDisplay, kSize);
@@ -158,10 +199,32 @@ TEST_CASE("any text ends in a layout of bounded size, whatever its depth") {
         state = state * 6364136223846793005U + 1442695040888963407U;
         return (state >> 33) % below;
     };
-    const std::vector<std::string> words = {
-        "{",    "}",  "\\frac", "^",       "_",    "\\left(",        "\\right)",     "\\sqrt",
-        "[",    "]",  "x",      "&",       "\\\\", "\\begin{cases}", "\\end{cases}", "\\sum",
-        "\xff", "\\", "'",      "\\text{", " "};
+    const std::vector<std::string> words = {"{",
+                                            "}",
+                                            "\\frac",
+                                            "^",
+                                            "_",
+                                            "\\left(",
+                                            "\\right)",
+                                            "\\sqrt",
+                                            "[",
+                                            "]",
+                                            "x",
+                                            "&",
+                                            "\\\\",
+                                            "\\begin{cases}",
+                                            "\\end{cases}",
+                                            "\\sum",
+                                            "\xff",
+                                            "\\",
+                                            "'",
+                                            "\\middle|",
+                                            "\\substack{",
+                                            "\\overset",
+                                            "\\xrightarrow",
+                                            "\\underbrace",
+                                            "\\text{",
+                                            " "};
     for (int round = 0; round < 400; ++round) {
         std::string source;
         const uint64_t count = random(60);

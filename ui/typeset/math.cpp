@@ -86,14 +86,15 @@ private:
             if (at_end() || peek() == '}' || peek() == '&' || stands("\\\\") ||
                 (!stop.empty() && stands(stop)))
                 break;
-            if (stands("\\right") && !stands("\\rightarrow") && !stands("\\rightharpoonup")) break;
+            const std::string_view name = peek() == '\\' ? name_at(at_) : std::string_view();
+            if (name == "right" || (name == "middle" && fences_ > 0)) break;
             if (stands("\\end{")) break;
-            if (take("\\displaystyle"))
-                now.display = true;
-            else if (take("\\textstyle"))
-                now.display = false;
-            else
-                scripts(atom(now), now, atoms);
+            if (name == "displaystyle" || name == "textstyle") {
+                at_ += 1 + name.size();
+                now.display = name == "displaystyle";
+                continue;
+            }
+            scripts(atom(now), now, atoms);
         }
         return join(atoms, style);
     }
@@ -111,28 +112,10 @@ private:
         }
         MathBox box;
         for (size_t i = 0; i < atoms.size(); ++i) {
-            if (i > 0) box.width += space(atoms[i - 1].kind, atoms[i].kind, style);
+            if (i > 0) box.width += space_between(atoms[i - 1].kind, atoms[i].kind, style);
             append(box, atoms[i].box);
         }
         return box;
-    }
-
-    static float space(MathClass left, MathClass right, const MathSetting& style) {
-        const float mu = style.size / 18;
-        const auto either = [&](MathClass kind) { return left == kind || right == kind; };
-        const bool edge = right == MathClass::kClose || left == MathClass::kOpen;
-        if (style.level == 0 && !edge) {
-            if (either(MathClass::kRelation)) return left == right ? 0 : 5 * mu;
-            if (either(MathClass::kBinary)) return 4 * mu;
-            if (left == MathClass::kPunctuation || either(MathClass::kInner)) return 3 * mu;
-        }
-        if (left == MathClass::kOperator && right != MathClass::kOpen &&
-            right != MathClass::kPunctuation && right != MathClass::kClose)
-            return 3 * mu;
-        if (right == MathClass::kOperator &&
-            (left == MathClass::kOrdinary || left == MathClass::kClose))
-            return 3 * mu;
-        return 0;
     }
 
     // ── Scripts ──
@@ -158,9 +141,18 @@ private:
             }
         }
         if (!primes.empty()) {
-            MathBox box = glyph_box(fonts_, primes, style.script().size);
-            if (above) append(box, *above);
-            above = std::move(box);
+            // The font's prime stands where a superscript does already: it is not raised.
+            const MathBox prime = glyph_box(fonts_, primes, style.size);
+            const float left = base.box.width;
+            if (above) {
+                append(base.box, prime);
+            } else {
+                if (below) base.box = with_scripts(base.box, std::nullopt, below, style);
+                below.reset();
+                place(base.box, prime, left, 0);
+                base.box.width = std::max(base.box.width, left + prime.width);
+                base.box.ascent = std::max(base.box.ascent, prime.ascent);
+            }
         }
         if (above || below)
             base.box = limits ? with_limits(base.box, above, below, style)
@@ -253,7 +245,7 @@ private:
         const size_t begin = at_;
         const std::string_view name = name_at(at_);
         at_ += 1 + name.size();
-        if (const auto space = space_named(name))
+        if (const auto space = math_space(name))
             return {spaced(*space * style.size), MathClass::kOrdinary};
         if (name == "not") return negated(style);
         if (const auto symbol = math_symbol(name)) {
@@ -263,12 +255,17 @@ private:
                 return {grown_box(fonts_, symbol->text, style.size, height, axis),
                         MathClass::kOperator, symbol->limits};
             }
-            return {glyph_box(fonts_, symbol->text, style.size), symbol->kind};
+            const Utf8Char sign = decode_utf8(symbol->text);
+            if (static_cast<size_t>(sign.bytes) != symbol->text.size())
+                return {glyph_box(fonts_, symbol->text, style.size), symbol->kind};
+            std::string letter;
+            append_utf8(letter, math_letter(sign.code, style.letters));
+            return {glyph_box(fonts_, letter, style.size), symbol->kind};
         }
         bool limits = false;
         if (is_math_function(name, limits))
             return {upright(name, style), MathClass::kOperator, limits};
-        if (const auto alphabet = alphabet_named(name)) {
+        if (const auto alphabet = math_alphabet(name)) {
             MathSetting inner = style;
             inner.letters = *alphabet;
             return {argument(inner), MathClass::kOrdinary};
@@ -305,8 +302,28 @@ private:
             name == "underbrace")
             return {lined(fonts_, name, argument(style), style), MathClass::kOrdinary,
                     name.ends_with("brace")};
-        if (const char* accent = accent_named(name))
+        if (const char* accent = math_accent(name))
             return {accented(fonts_, accent, argument(style), style), MathClass::kOrdinary};
+        if (name == "overset" || name == "underset" || name == "stackrel") {
+            const MathBox mark = argument(style.script());
+            const Atom base = nested_or_group(style);
+            const bool under = name == "underset";
+            return {with_limits(base.box, under ? std::nullopt : std::optional(mark),
+                                under ? std::optional(mark) : std::nullopt, style),
+                    name == "stackrel" ? MathClass::kRelation : base.kind};
+        }
+        if (name == "xrightarrow" || name == "xleftarrow")
+            return {long_arrow(fonts_, name == "xrightarrow" ? "→" : "←", argument(style.script()),
+                               style),
+                    MathClass::kRelation};
+        if (name == "pmod") {
+            MathBox box = spaced(style.size * 0.5F);
+            append(box, glyph_box(fonts_, "(mod ", style.size));
+            append(box, argument(style));
+            append(box, glyph_box(fonts_, ")", style.size));
+            return {box, MathClass::kOrdinary};
+        }
+        if (name == "substack") return {substack(style), MathClass::kOrdinary};
         if (name == "phantom") return {spaced(argument(style).width), MathClass::kOrdinary};
         if (name == "color" || name == "label" || name == "hline" || name == "nonumber" ||
             name == "notag") {
@@ -324,38 +341,6 @@ private:
         return {source_box(source_.substr(begin, at_ - begin), style), MathClass::kOrdinary};
     }
 
-    static std::optional<float> space_named(std::string_view name) {
-        if (name == "," || name == "thinspace") return 3 / 18.F;
-        if (name == ":" || name == ">") return 4 / 18.F;
-        if (name == ";") return 5 / 18.F;
-        if (name == "!") return -3 / 18.F;
-        if (name == " ") return 0.33F;
-        if (name == "quad") return 1.F;
-        if (name == "qquad") return 2.F;
-        return std::nullopt;
-    }
-    static std::optional<MathAlphabet> alphabet_named(std::string_view name) {
-        if (name == "mathrm" || name == "rm") return MathAlphabet::kUpright;
-        if (name == "mathbf" || name == "boldsymbol" || name == "bm") return MathAlphabet::kBold;
-        if (name == "mathbb") return MathAlphabet::kBlackboard;
-        if (name == "mathcal" || name == "mathscr") return MathAlphabet::kScript;
-        if (name == "mathsf") return MathAlphabet::kSans;
-        if (name == "mathfrak") return MathAlphabet::kFraktur;
-        if (name == "mathtt") return MathAlphabet::kMono;
-        if (name == "mathit") return MathAlphabet::kItalic;
-        return std::nullopt;
-    }
-    static const char* accent_named(std::string_view name) {
-        if (name == "hat" || name == "widehat") return "^";
-        if (name == "bar") return "¯";
-        if (name == "vec" || name == "overrightarrow") return "→";
-        if (name == "dot") return "˙";
-        if (name == "ddot") return "¨";
-        if (name == "tilde" || name == "widetilde") return "~";
-        if (name == "check") return "ˇ";
-        return nullptr;
-    }
-
     Atom negated(const MathSetting& style) {
         skip_spaces();
         Atom base = nested(style);
@@ -364,6 +349,28 @@ private:
         base.box.ascent = std::max(base.box.ascent, slash.ascent);
         base.box.descent = std::max(base.box.descent, slash.descent);
         return base;
+    }
+
+    // An argument with the class it has as an atom; a group of one atom is as that atom.
+    Atom nested_or_group(const MathSetting& style) {
+        skip_spaces();
+        if (peek() != '{') return nested(style);
+        const std::string_view inside = source_.substr(at_ + 1);
+        const MathClass kind = inside.starts_with('=')                ? MathClass::kRelation
+                               : inside.starts_with("\\operatorname") ? MathClass::kOperator
+                                                                      : MathClass::kOrdinary;
+        return {group(style), kind};
+    }
+
+    // Lines under a sum.
+    MathBox substack(const MathSetting& style) {
+        skip_spaces();
+        if (depth_ >= kDepthMax || !take("{")) return source_box("\\substack", style);
+        ++depth_;
+        const MathGrid lines = grid(style);
+        --depth_;
+        take("}");
+        return set_grid(fonts_, lines, style, 'c');
     }
 
     MathBox fraction(std::string_view name, const MathSetting& style) {
@@ -446,8 +453,16 @@ private:
             --depth_;
             return source_box("\\left", style);
         }
-        const MathBox inner = list(style, "\\right");
+        ++fences_;
+        std::vector<MathBox> parts = {list(style, "\\right")};
+        std::vector<std::string_view> between;
+        while (take("\\middle")) {
+            between.push_back(delimiter());
+            parts.push_back(list(style, "\\right"));
+        }
+        --fences_;
         --depth_;
+        const MathBox inner = between.empty() ? parts[0] : fenced(fonts_, parts, between, style);
         const std::string_view right = take("\\right") ? delimiter() : std::string_view();
         return enclosed(fonts_, left, inner, right, style);
     }
@@ -552,7 +567,7 @@ private:
     FontSet& fonts_;
     std::string_view source_;
     size_t at_ = 0;
-    int depth_ = 0;
+    int depth_ = 0, fences_ = 0;  // open: \left without its \right
     bool understood_ = true;
 };
 

@@ -7,6 +7,24 @@
 
 namespace millrace {
 
+float space_between(MathClass left, MathClass right, const MathSetting& style) {
+    const float mu = style.size / 18;
+    const auto either = [&](MathClass kind) { return left == kind || right == kind; };
+    const bool edge = right == MathClass::kClose || left == MathClass::kOpen;
+    if (style.level == 0 && !edge) {
+        if (either(MathClass::kRelation)) return left == right ? 0 : 5 * mu;
+        if (either(MathClass::kBinary)) return 4 * mu;
+        if (left == MathClass::kPunctuation || either(MathClass::kInner)) return 3 * mu;
+    }
+    if (left == MathClass::kOperator && right != MathClass::kOpen &&
+        right != MathClass::kPunctuation && right != MathClass::kClose)
+        return 3 * mu;
+    if (right == MathClass::kOperator &&
+        (left == MathClass::kOrdinary || left == MathClass::kClose))
+        return 3 * mu;
+    return 0;
+}
+
 MathBox with_scripts(const MathBox& base, const std::optional<MathBox>& above,
                      const std::optional<MathBox>& below, const MathSetting& style) {
     MathBox box = base;
@@ -63,6 +81,42 @@ MathBox enclosed(FontSet& fonts, std::string_view left, const MathBox& inner,
     append(box, inner);
     if (!right.empty()) append(box, grown_box(fonts, right, style.size, height, axis));
     return box;
+}
+
+MathBox fenced(FontSet& fonts, const std::vector<MathBox>& parts,
+               const std::vector<std::string_view>& between, const MathSetting& style) {
+    const float axis = math_measures(fonts, style.size).axis;
+    float half = 0;
+    for (const MathBox& part : parts)
+        half = std::max({half, part.ascent - axis, part.descent + axis});
+    MathBox box;
+    for (size_t i = 0; i < parts.size(); ++i) {
+        if (i > 0 && !between[i - 1].empty()) {
+            const float height = std::max(style.size * 0.9F, 2 * half * 0.95F);
+            box.width += style.size * 0.16F;
+            append(box, grown_box(fonts, between[i - 1], style.size, height, axis));
+            box.width += style.size * 0.16F;
+        }
+        append(box, parts[i]);
+    }
+    return box;
+}
+
+MathBox long_arrow(FontSet& fonts, std::string_view arrow, const MathBox& over,
+                   const MathSetting& style) {
+    MathBox shaft = glyph_box(fonts, arrow, style.size);
+    const float axis = math_measures(fonts, style.size).axis;
+    if (shaft.glyphs.size() == 1) {
+        const float wanted = over.width + style.size * 0.8F;
+        shaft = stretched_box(fonts, shaft.glyphs[0], wanted, Growth::kWide);
+        MathBox raised;
+        const float lift = axis - shaft.ascent / 2;
+        place(raised, shaft, 0, -lift);
+        raised.width = shaft.width;
+        raised.ascent = shaft.ascent + lift;
+        shaft = std::move(raised);
+    }
+    return with_limits(shaft, over, std::nullopt, style);
 }
 
 MathBox lined(FontSet& fonts, std::string_view name, const MathBox& inner,

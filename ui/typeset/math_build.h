@@ -38,6 +38,8 @@ struct MathGrid {
     std::vector<std::vector<MathBox>> cells;  // rows; they may be of different lengths
 };
 
+// Between atoms of those classes, by TeX's table.
+[[nodiscard]] float space_between(MathClass left, MathClass right, const MathSetting& style);
 [[nodiscard]] MathBox with_scripts(const MathBox& base, const std::optional<MathBox>& above,
                                    const std::optional<MathBox>& below, const MathSetting& style);
 [[nodiscard]] MathBox with_limits(const MathBox& base, const std::optional<MathBox>& above,
@@ -45,6 +47,13 @@ struct MathGrid {
 // Between delimiters that are as high as it; "": none.
 [[nodiscard]] MathBox enclosed(FontSet& fonts, std::string_view left, const MathBox& inner,
                                std::string_view right, const MathSetting& style);
+// Parts with delimiters between them that are as high as the highest part: \middle.
+[[nodiscard]] MathBox fenced(FontSet& fonts, const std::vector<MathBox>& parts,
+                             const std::vector<std::string_view>& between,
+                             const MathSetting& style);
+// An arrow with something written over it, longer than that.
+[[nodiscard]] MathBox long_arrow(FontSet& fonts, std::string_view arrow, const MathBox& over,
+                                 const MathSetting& style);
 // "overline", "underline", "overbrace", "underbrace", "boxed".
 [[nodiscard]] MathBox lined(FontSet& fonts, std::string_view name, const MathBox& inner,
                             const MathSetting& style);

@@ -145,6 +145,70 @@ constexpr Entry kSymbols[] = {
     {"rightharpoonup", {"⇀", R}},
     {"because", {"∵", R}},
     {"therefore", {"∴", R}},
+    {"varpi", {"𝜛", O}},
+    {"varrho", {"𝜚", O}},
+    {"varsigma", {"𝜍", O}},
+    {"complement", {"∁", O}},
+    {"wp", {"℘", O}},
+    {"dotsc", {"…", I}},
+    {"dotsb", {"⋯", I}},
+    {"lozenge", {"◊", O}},
+    {"blacksquare", {"■", O}},
+    {"ddagger", {"‡", B}},
+    {"diamond", {"⋄", B}},
+    {"sqcup", {"⊔", B}},
+    {"sqcap", {"⊓", B}},
+    {"uplus", {"⊎", B}},
+    {"amalg", {"⨿", B}},
+    {"ltimes", {"⋉", B}},
+    {"rtimes", {"⋊", B}},
+    {"bmod", {"mod", B}},
+    {"prec", {"≺", R}},
+    {"succ", {"≻", R}},
+    {"preceq", {"⪯", R}},
+    {"succeq", {"⪰", R}},
+    {"leqslant", {"⩽", R}},
+    {"geqslant", {"⩾", R}},
+    {"lesssim", {"≲", R}},
+    {"gtrsim", {"≳", R}},
+    {"asymp", {"≍", R}},
+    {"doteq", {"≐", R}},
+    {"triangleq", {"≜", R}},
+    {"coloneqq", {"≔", R}},
+    {"subsetneq", {"⊊", R}},
+    {"supsetneq", {"⊋", R}},
+    {"sqsubseteq", {"⊑", R}},
+    {"nmid", {"∤", R}},
+    {"nparallel", {"∦", R}},
+    {"Vdash", {"⊩", R}},
+    {"vDash", {"⊨", R}},
+    {"dashv", {"⊣", R}},
+    {"bowtie", {"⋈", R}},
+    {"longleftarrow", {"⟵", R}},
+    {"longleftrightarrow", {"⟷", R}},
+    {"Longrightarrow", {"⟹", R}},
+    {"Longleftarrow", {"⟸", R}},
+    {"Longleftrightarrow", {"⟺", R}},
+    {"impliedby", {"⟸", R}},
+    {"longmapsto", {"⟼", R}},
+    {"nrightarrow", {"↛", R}},
+    {"hookleftarrow", {"↩", R}},
+    {"rightleftharpoons", {"⇌", R}},
+    {"leftharpoonup", {"↼", R}},
+    {"rightrightarrows", {"⇉", R}},
+    {"rightsquigarrow", {"⇝", R}},
+    {"leadsto", {"⇝", R}},
+    {"twoheadrightarrow", {"↠", R}},
+    {"updownarrow", {"↕", R}},
+    {"Uparrow", {"⇑", R}},
+    {"Downarrow", {"⇓", R}},
+    {"nearrow", {"↗", R}},
+    {"searrow", {"↘", R}},
+    {"swarrow", {"↙", R}},
+    {"nwarrow", {"↖", R}},
+    {"bigsqcup", {"⨆", P, true}},
+    {"biguplus", {"⨄", P, true}},
+    {"bigodot", {"⨀", P, true}},
     {"colon", {":", U}},
     {"sum", {"∑", P, true}},
     {"prod", {"∏", P, true}},
@@ -205,6 +269,40 @@ bool is_math_function(std::string_view name, bool& limits) {
     return limits || std::ranges::find(kFunctions, name) != kFunctions.end();
 }
 
+std::optional<float> math_space(std::string_view name) {
+    if (name == "," || name == "thinspace") return 3 / 18.F;
+    if (name == ":" || name == ">") return 4 / 18.F;
+    if (name == ";") return 5 / 18.F;
+    if (name == "!") return -3 / 18.F;
+    if (name == " ") return 0.33F;
+    if (name == "quad") return 1.F;
+    if (name == "qquad") return 2.F;
+    return std::nullopt;
+}
+
+std::optional<MathAlphabet> math_alphabet(std::string_view name) {
+    if (name == "mathrm" || name == "rm") return MathAlphabet::kUpright;
+    if (name == "mathbf" || name == "boldsymbol" || name == "bm") return MathAlphabet::kBold;
+    if (name == "mathbb") return MathAlphabet::kBlackboard;
+    if (name == "mathcal" || name == "mathscr") return MathAlphabet::kScript;
+    if (name == "mathsf") return MathAlphabet::kSans;
+    if (name == "mathfrak") return MathAlphabet::kFraktur;
+    if (name == "mathtt") return MathAlphabet::kMono;
+    if (name == "mathit") return MathAlphabet::kItalic;
+    return std::nullopt;
+}
+
+const char* math_accent(std::string_view name) {
+    if (name == "hat" || name == "widehat") return "^";
+    if (name == "bar") return "¯";
+    if (name == "vec" || name == "overrightarrow") return "→";
+    if (name == "dot") return "˙";
+    if (name == "ddot") return "¨";
+    if (name == "tilde" || name == "widetilde") return "~";
+    if (name == "check") return "ˇ";
+    return nullptr;
+}
+
 char32_t math_letter(char32_t code, MathAlphabet alphabet) {
     struct Base {
         char32_t upper, lower, digit;  // 0: as it is
@@ -250,6 +348,11 @@ char32_t math_letter(char32_t code, MathAlphabet alphabet) {
                                              {F, 'Z', 0x2128}});
     for (const Old& entry : old) {
         if (entry.alphabet == alphabet && entry.code == code) return entry.stands;
+    }
+    // Greek: capitals upright, small letters italic (as the names of the table are), bold both.
+    if (alphabet == MathAlphabet::kBold) {
+        if (code >= 0x391 && code <= 0x3A9) return 0x1D6A8 + (code - 0x391);
+        if (code >= 0x1D6FC && code <= 0x1D71B) return 0x1D736 + (code - 0x1D6FC);
     }
     const Base& base = bases[static_cast<size_t>(alphabet)];
     if (code >= 'A' && code <= 'Z' && base.upper != 0) return base.upper + (code - 'A');

@@ -41,6 +41,12 @@ enum class MathAlphabet : uint8_t {
     kFraktur,
     kMono
 };
+// "mathbb".
+[[nodiscard]] std::optional<MathAlphabet> math_alphabet(std::string_view name);
+// The width of ",", "quad", in ems.
+[[nodiscard]] std::optional<float> math_space(std::string_view name);
+// The mark of "hat"; nullptr for what is no accent.
+[[nodiscard]] const char* math_accent(std::string_view name);
 // A letter or digit of an alphabet, as Unicode has it.
 [[nodiscard]] char32_t math_letter(char32_t code, MathAlphabet alphabet);
 
