@@ -13,7 +13,9 @@ constexpr uint64_t kIconMax = uint64_t{1} << 20;
 std::string quoted(const std::string& argument) {
     std::string out = "\"";
     for (const char c : argument) {
-        if (c == '"' || c == '`' || c == '$' || c == '\\') out += "\\\\";
+        // A backslash before it; and in a value of the file every backslash is written twice.
+        if (c == '"' || c == '`' || c == '$') out += "\\\\";
+        if (c == '\\') out += "\\\\\\";
         if (c == '%') out += '%';
         out += c;
     }

@@ -218,6 +218,7 @@ private:
         const float px = input.x - x, py = input.y - y;
         const bool over = ui_.layer_is_top() && box_.contains(input.x, input.y) && px >= 0 &&
                           py >= 0 && px < rich.height() + width_ && py < rich.height();
+        copy_buttons(rich, x, y);
         if (!over) return;
         if (const auto formula = rich.formula_at(px, py)) ui_.tooltip(cat("LaTeX: ", *formula));
         if (const auto link = rich.link_at(px, py)) {
@@ -228,9 +229,13 @@ private:
                 frame_.desk.tell("The address is in the clipboard.");
             }
         }
+    }
+
+    void copy_buttons(RichText& rich, float x, float y) {
+        const float px = ui_.input().x - x, py = ui_.input().y - y;
         for (size_t c = 0; c < rich.code_boxes().size(); ++c) {
             const CodeBox& code = rich.code_boxes()[c];
-            if (!code.box.contains(px, py)) continue;
+            if (!code.box.contains(px, py) && !ui_.by_keyboard()) continue;
             ui_.push_id(static_cast<int64_t>(c));
             const float width = ui_.button_width("Copy code");
             const Box at = {x + code.box.right - width - ui_.px(6), y + code.box.top + ui_.px(5),
@@ -303,8 +308,8 @@ private:
         const float height = ui_.px(24);
         float x = mine(i) ? left_ + width_ : left_;
         const Box zone = {left_, y - ui_.px(60), left_ + width_, y + height};
-        const bool near = zone.contains(ui_.input().x, ui_.input().y) || i + 1 == shown_.size() ||
-                          i + 2 == shown_.size();
+        const bool near = zone.contains(ui_.input().x, ui_.input().y) || ui_.by_keyboard() ||
+                          i + 2 >= shown_.size();
         const Branches::Version version = chat_.branches.version_of(shown_[i]);
         std::vector<std::pair<std::string, int>> actions;
         if (version.count > 1) {

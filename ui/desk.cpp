@@ -1,6 +1,7 @@
 #include "ui/desk.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 
 #include "core/base/strings.h"
@@ -292,7 +293,10 @@ void Desk::tell(std::string text, bool bad, bool undo) {
     log(text, bad);
     constexpr double kSeconds = 6, kBadSeconds = 20;
     constexpr size_t kNoticesMax = 4;
-    if (undo) std::erase_if(state_.notices, [](const Notice& notice) { return notice.undo; });
+    // What is said again is not said twice.
+    std::erase_if(state_.notices, [&](const Notice& notice) {
+        return notice.text == text || (undo && notice.undo);
+    });
     state_.notices.push_back(
         {std::move(text), bad, undo, parts_.now_s() + (bad ? kBadSeconds : kSeconds)});
     if (state_.notices.size() > kNoticesMax) state_.notices.erase(state_.notices.begin());
@@ -324,7 +328,13 @@ Path Desk::export_path(ExportFormat format) const {
     const std::string_view end = format == ExportFormat::kMarkdown ? ".md"
                                  : format == ExportFormat::kHtml   ? ".html"
                                                                    : ".json";
-    return parts_.home / cat(name.empty() ? "chat" : name, end);
+    if (name.empty()) name = "chat";
+    Path path = parts_.home / cat(name, end);
+    std::error_code ignored;
+    for (int i = 2; std::filesystem::exists(path, ignored); ++i) {
+        path = parts_.home / cat(name, " ", i, end);
+    }
+    return path;
 }
 
 void Desk::export_chat_to(const Path& path, ExportFormat format, ExportWhat what) {
@@ -333,6 +343,11 @@ void Desk::export_chat_to(const Path& path, ExportFormat format, ExportWhat what
     ask_store<Path>(
         "exporting the chat",
         [id = state_.chat->summary.id, path, format, what](ChatStore& store) -> Result<Path> {
+            std::error_code ignored;
+            if (std::filesystem::exists(path, ignored)) {
+                return Error{ErrorCode::kInvalid,
+                             cat(path.string(), " is there already; choose another name")};
+            }
             const ChatTree tree = TRY(store.read(id));
             TRY(write_file(path, export_chat(tree, format, what)));
             return path;

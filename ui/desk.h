@@ -102,10 +102,10 @@ private:
         std::string name;
         std::function<void()> back;
     };
-    // On the store's lane; a failure is told and `then` (window's thread) not called.
+    // On the store's lane; a failure is told, and `otherwise` is called in place of `then`, both on the window's thread.
     template <class T>
     void ask_store(std::string what, std::function<Result<T>(ChatStore&)> question,
-                   std::function<void(T)> then);
+                   std::function<void(T)> then, std::function<void()> otherwise = {});
     void write(std::string what, std::function<Status(ChatStore&)> change);
     void refresh_chats();
     void report(ModelReport report);
@@ -120,7 +120,8 @@ private:
     void begin_answer(MessageId question);
     void ask_model(MessageId answer, MessageId question, std::vector<int32_t> so_far,
                    uint64_t seed);
-    void after_append(StoredMessage message, const std::function<void(MessageId)>& then);
+    void after_append(StoredMessage message, const std::function<void(MessageId)>& then,
+                      const std::function<void()>& otherwise = {});
     void with_chat(const std::string& title, const std::function<void()>& then);
     void leave_chat();
     void log(std::string text, bool bad);

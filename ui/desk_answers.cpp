@@ -116,7 +116,8 @@ void Desk::with_chat(const std::string& title, const std::function<void()>& then
 }
 
 // `then` gets the message's id once the store has it; without a store, at once.
-void Desk::after_append(StoredMessage message, const std::function<void(MessageId)>& then) {
+void Desk::after_append(StoredMessage message, const std::function<void(MessageId)>& then,
+                        const std::function<void()>& otherwise) {
     const ChatId chat = state_.chat->summary.id;
     const auto show = [this, chat, then](StoredMessage kept) {
         if (!state_.chat || state_.chat->summary.id != chat) return;
@@ -135,7 +136,7 @@ void Desk::after_append(StoredMessage message, const std::function<void(MessageI
             kept.id = TRY(store.append(chat, message));
             return kept;
         },
-        show);
+        show, otherwise);
 }
 
 void Desk::send() {
@@ -172,8 +173,9 @@ void Desk::begin_answer(MessageId question) {
     state_.running->ask = ++asks_;
     state_.running->chat = state_.chat->summary.id;
     state_.running->began_s = parts_.now_s();
-    after_append(answer,
-                 [this, question, seed](MessageId id) { ask_model(id, question, {}, seed); });
+    after_append(
+        answer, [this, question, seed](MessageId id) { ask_model(id, question, {}, seed); },
+        [this] { state_.running.reset(); });
     refresh_chats();
 }
 

@@ -1,7 +1,5 @@
 #include "ui/desktop.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -22,12 +20,6 @@ public:
 private:
     Window& window_;
 };
-
-uint64_t random_seed() {
-    uint64_t seed = 0;
-    static_cast<void>(::getrandom(&seed, sizeof seed, GRND_NONBLOCK));
-    return seed >> 12;
-}
 
 // How long nothing need be drawn: until something is due, and for streamed text a calm twenty-fifth of a second.
 milliseconds patience(const Desk& desk, int frames_owed, bool restless) {
@@ -59,7 +51,7 @@ DeskParts parts_of(Window& window, const DesktopOptions& options, const ModelOpe
         return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
             .count();
     };
-    parts.seed = random_seed;
+    parts.seed = fresh_seed;
     parts.home = options.home;
     return parts;
 }

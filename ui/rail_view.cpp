@@ -41,6 +41,13 @@ void chat_row(Frame& frame, const ChatSummary& chat, const Box& box, bool bin) {
             frame.desk.restore_chat(chat.id);
         }
         right -= width;
+        const float erase = ui.button_width("Erase");
+        const Box at = {right - erase, box.top + ui.px(3), right, box.bottom - ui.px(3)};
+        if (ui.button("Erase", at, ButtonLook::kQuiet)) {
+            frame.view.open_dialog(DialogKind::kErase, "");
+            frame.view.dialog.chat = chat.id;
+        }
+        right -= erase;
     }
     ui.label(chat.title, {box.left + ui.px(10), box.top, right, box.bottom}, Size::kLabel,
              Tone::kText);

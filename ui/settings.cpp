@@ -66,7 +66,6 @@ std::string to_json(const Settings& settings) {
                              {"rail", Json(settings.rail)},
                              {"engine_pane", Json(settings.engine_pane)},
                              {"enter_sends", Json(settings.enter_sends)},
-                             {"motion", Json(settings.motion)},
                              {"model", Json(settings.model)},
                              {"new_chats", json_of(settings.fresh)},
                              {"keys", std::move(keys)}})
@@ -87,7 +86,6 @@ Settings settings_of(std::string_view json) {
     read(from, "rail", settings.rail);
     read(from, "engine_pane", settings.engine_pane);
     read(from, "enter_sends", settings.enter_sends);
-    read(from, "motion", settings.motion);
     read(from, "model", settings.model);
     if (const Json* fresh = from.find("new_chats")) settings.fresh = chat_settings(*fresh);
     if (const Json* keys = from.find("keys")) {

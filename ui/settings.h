@@ -25,7 +25,6 @@ struct Settings {
     bool rail = true;        // the list of chats is shown
     bool engine_pane = false;
     bool enter_sends = true;
-    bool motion = true;
     std::string model;                        // directory that was last open; "": the demo
     ChatSettings fresh;                       // of new chats
     std::map<std::string, std::string> keys;  // command → chord, where it is not the usual one

@@ -149,6 +149,8 @@ public:
 
     void focus(uint32_t id) { focus_ = id; }
     [[nodiscard]] uint32_t focused() const { return focus_; }
+    // The keyboard moved the focus last: what only the pointer uncovers otherwise should be there.
+    [[nodiscard]] bool by_keyboard() const { return keyboard_; }
     // The chord was pressed and nobody took it before.
     bool take(const Chord& chord);
     bool take(Key key) { return take(Chord{.key = key}); }

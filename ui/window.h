@@ -9,7 +9,6 @@
 #include <string>
 #include <string_view>
 
-#include "core/base/file.h"
 #include "core/base/result.h"
 #include "ui/input.h"
 #include "ui/theme.h"
@@ -46,8 +45,6 @@ public:
     // in their order, draws the lists and swaps.
     virtual void begin_frame() = 0;
     virtual void show(GlyphAtlas& atlas, std::span<const Ground> grounds) = 0;
-    // The picture that was last shown, as a PNG file.
-    [[nodiscard]] virtual Status save_picture(const Path& path) = 0;
 
     [[nodiscard]] virtual std::string clipboard() = 0;
     virtual void set_clipboard(std::string_view text) = 0;

@@ -1,7 +1,6 @@
 #include <GLFW/glfw3.h>
 #include <backends/imgui_impl_opengl3.h>
 #include <imgui.h>
-#include <png.h>
 
 #include <algorithm>
 #include <array>
@@ -150,8 +149,6 @@ public:
         glfwSwapBuffers(window_);
     }
 
-    Status save_picture(const Path& path) override;
-
     std::string clipboard() override {
         const char* text = glfwGetClipboardString(window_);
         return text == nullptr ? std::string() : repair_utf8(text);
@@ -299,16 +296,6 @@ private:
         }
     }
 
-    void take_picture() {
-        picture_width_ = width();
-        picture_height_ = height();
-        picture_.resize(static_cast<size_t>(picture_width_) * static_cast<size_t>(picture_height_) *
-                        3);
-        glPixelStorei(GL_PACK_ALIGNMENT, 1);
-        glReadPixels(0, 0, picture_width_, picture_height_, GL_RGB, GL_UNSIGNED_BYTE,
-                     picture_.data());
-    }
-
     GLFWwindow* window_ = nullptr;
     bool drawing_ = false;
     PersonInput input_;
@@ -317,25 +304,7 @@ private:
     double last_frame_s_ = 0, clicked_s_ = -1;
     float clicked_x_ = 0, clicked_y_ = 0;
     int clicks_ = 0;
-    int picture_width_ = 0, picture_height_ = 0;
-    std::vector<uint8_t> picture_;  // bottom row first
 };
-
-Status GlfwWindow::save_picture(const Path& path) {
-    // The back buffer of what was shown is gone after the swap: the last frame is drawn once more from its lists.
-    ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
-    take_picture();
-    png_image image = {};
-    image.version = PNG_IMAGE_VERSION;
-    image.width = static_cast<png_uint_32>(picture_width_);
-    image.height = static_cast<png_uint_32>(picture_height_);
-    image.format = PNG_FORMAT_RGB;
-    const int written = png_image_write_to_file(&image, path.c_str(), 0, picture_.data(),
-                                                -picture_width_ * 3, nullptr);
-    if (written != 0) return {};
-    return Error{ErrorCode::kIo,
-                 cat("the picture was not written to ", path.string(), ": ", image.message)};
-}
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "tests/ui/desk_world.h"
@@ -76,7 +77,10 @@ TEST_CASE("an answer that the program's end cut off is there and can go on") {
         world.ready();
         world.send("Tell.");
         world.port->grow("Once");
-        world.later(2);  // saved while it grows
+        world.settle();
+        world.later(2);
+        // In the store while it grows, not only when the program ends in order.
+        CHECK(world.store->read(world.state().chat->summary.id)->messages.back().content == "Once");
     }
     DeskWorld again(directory.path());
     CHECK(again.shown() == "user: Tell. | assistant: Once");
@@ -182,13 +186,14 @@ TEST_CASE("drafts are kept within a second, each chat its own") {
         world.ready();
         world.send("First");
         world.answer("Answer");
+        const ChatId chat = world.state().chat->summary.id;
         world.desk->set_draft("half a thou");
         world.later(0.7);
+        CHECK(world.store->read(chat)->draft == "half a thou");
         world.desk->new_chat();
         world.desk->set_draft("another");
         world.later(0.7);
-        // As after kill -9: nothing more is saved. The desk's end would save it.
-        world.desk->set_draft("another");
+        CHECK(*world.store->value("draft") == "another");
     }
     DeskWorld again(directory.path());
     CHECK(again.desk->draft() == "another");
@@ -338,4 +343,58 @@ TEST_CASE("many chats and messages: random deeds agree with a list of what was s
         world.settle();
         REQUIRE(world.shown() == before);
     }
+}
+
+TEST_CASE(
+    "on a full disk nothing is lost: the draft stays, no answer waits for ever, and it goes on "
+    "with room") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    world.send("First");
+    world.answer("Answer");
+    world.store->refuses = true;
+    world.send("Second");
+    CHECK(world.shown() == "user: First | assistant: Answer");
+    CHECK(world.desk->draft() == "Second");
+    CHECK_FALSE(world.state().running);
+    CHECK(world.state().notices.back().text.find("full") != std::string::npos);
+    world.desk->regenerate(world.at(1));
+    world.settle();
+    CHECK_FALSE(world.state().running);
+    CHECK(world.port->asked.size() == 1);
+    world.store->refuses = false;
+    world.desk->send();
+    world.settle();
+    REQUIRE(world.port->asked.size() == 2);
+    // Full while the answer grows: what came is shown, told once, and saved when there is room again.
+    world.store->refuses = true;
+    world.port->grow("Grown");
+    world.later(2);
+    world.later(2);
+    CHECK(std::ranges::count_if(world.state().notices, [](const Notice& notice) {
+              return notice.text.find("saving the answer") != std::string::npos;
+          }) == 1);
+    world.store->refuses = false;
+    world.port->finish();
+    world.settle();
+    CHECK(world.store->read(world.state().chat->summary.id)->messages.back().content == "Grown");
+}
+
+TEST_CASE("an export never takes the place of a file that is there") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    world.send("Title");
+    world.answer("Text");
+    const Path first = world.desk->export_path(ExportFormat::kMarkdown);
+    world.desk->export_chat_to(first, ExportFormat::kMarkdown, ExportWhat::kBranch);
+    world.settle();
+    CHECK(world.desk->export_path(ExportFormat::kMarkdown) != first);
+    std::ofstream(first) << "mine";
+    world.desk->export_chat_to(first, ExportFormat::kMarkdown, ExportWhat::kBranch);
+    world.settle();
+    CHECK(world.state().notices.back().bad);
+    std::ifstream file(first);
+    CHECK(std::string(std::istreambuf_iterator<char>(file), {}) == "mine");
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/support/temp_directory.h"
+#include "tests/ui/refusing_store.h"
 #include "ui/desk.h"
 
 namespace millrace::test {
@@ -94,11 +95,13 @@ class DeskWorld {
 public:
     explicit DeskWorld(const Path& directory) : directory_(directory) {
         DeskParts parts;
-        Result<std::unique_ptr<ChatStore>> store = ChatStore::open(directory / "state");
-        if (store.ok()) {
-            parts.store = std::move(*store);
+        Result<std::unique_ptr<ChatStore>> opened = ChatStore::open(directory / "state");
+        if (opened.ok()) {
+            auto refusing = std::make_unique<RefusingStore>(std::move(*opened));
+            store = refusing.get();
+            parts.store = std::move(refusing);
         } else {
-            parts.store_text = store.error().message;
+            parts.store_text = opened.error().message;
         }
         parts.store_lane = inline_lane();
         parts.make_port = [this](ModelPort::Listener listener) {
@@ -155,6 +158,7 @@ public:
     double now_s = 1000;
     uint64_t seeds = 0;
     ScriptedPort* port = nullptr;
+    RefusingStore* store = nullptr;  // null: it could not be opened
     std::unique_ptr<Desk> desk;
 
 private:

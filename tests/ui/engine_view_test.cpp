@@ -6,16 +6,6 @@
 #include "tests/ui/shell_world.h"
 
 namespace millrace::test {
-namespace {
-
-bool skipped() {
-    if (fonts_are_here()) return false;
-    MESSAGE("skipped: the fonts of the desktop are not installed (fonts-inter)");
-    return true;
-}
-
-}  // namespace
-
 TEST_CASE("the engine's screen is empty until something ran, then every plot is there") {
     if (skipped()) return;
     const TempDirectory directory;

@@ -11,17 +11,6 @@
 using namespace millrace;
 using namespace millrace::test;
 
-namespace {
-
-// Tests of the window need the fonts that ./check installs.
-bool skipped() {
-    if (fonts_are_here()) return false;
-    MESSAGE("skipped: the fonts of the desktop are not installed (fonts-inter)");
-    return true;
-}
-
-}  // namespace
-
 TEST_CASE("one types a question, presses Enter, and reads the answer") {
     if (skipped()) return;
     const TempDirectory directory;
@@ -295,4 +284,24 @@ TEST_CASE("any size of window and text: all that is there lies in the window") {
         CHECK(message->box.bottom <= height);
         CHECK(message->box.width() > 60);
     }
+}
+
+TEST_CASE("what lies in the bin is erased only after a question") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    world.desk_world.send("Old");
+    world.desk_world.answer("x");
+    world.desk_world.desk->remove_chat(world.desk_world.state().chat->summary.id);
+    world.frames(2);
+    REQUIRE(world.click("Bin"));
+    REQUIRE(world.click("Erase"));
+    CHECK(world.desk_world.state().bin.size() == 1);
+    REQUIRE(world.click("Cancel"));
+    CHECK(world.desk_world.state().bin.size() == 1);
+    REQUIRE(world.click("Erase"));
+    world.frames(2);
+    REQUIRE(world.click("Erase"));  // of the dialogue, which lies in front
+    CHECK(world.desk_world.state().bin.empty());
 }

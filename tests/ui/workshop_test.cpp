@@ -62,12 +62,6 @@ KnownModel store_at(const Path& directory) {
     return model;
 }
 
-bool skipped() {
-    if (fonts_are_here()) return false;
-    MESSAGE("skipped: the fonts of the desktop are not installed (fonts-inter)");
-    return true;
-}
-
 }  // namespace
 
 TEST_CASE("what a job says of its progress") {
