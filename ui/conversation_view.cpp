@@ -414,6 +414,7 @@ private:
                     input.clicks == 2 ? rich.word_at(place->byte) : rich.paragraph_at(place->byte);
                 view_.select_from = TextPlace{place->message, place->reasoning, range.begin};
                 view_.select_to = TextPlace{place->message, place->reasoning, range.end};
+                offer_selection();
             } else {
                 if (!input.shift || !view_.select_from) view_.select_from = place;
                 view_.select_to = place;
@@ -431,7 +432,16 @@ private:
                 ui_.be_restless();
             }
         }
-        if (!input.left.down) view_.selecting = false;
+        if (!input.left.down && view_.selecting) {
+            view_.selecting = false;
+            offer_selection();
+        }
+    }
+
+    // To whoever pastes with the middle button.
+    void offer_selection() {
+        if (view_.selection_empty()) return;
+        ui_.clipboard().set_selected(copy_selection(frame_.desk, view_, CopyAs::kPlain));
     }
 
     void jump_button() {
