@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/base/json.h"
 #include "ui/store_calls.h"
 
 namespace millrace {
@@ -35,42 +34,6 @@ std::string title_of(std::string_view text) {
     }
     while (!title.empty() && title.back() == ' ') title.pop_back();
     return title.empty() ? "New chat" : title;
-}
-
-double share(int64_t part, int64_t whole) {
-    return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
-}
-
-// What a message remembers of its making.
-std::string facts_json(const Running& running, const AnswerStats& stats, uint64_t seed,
-                       double now) {
-    Json facts{Json::Object{}};
-    constexpr double kSecond = 1e9;
-    facts.set("seed", Json(seed));
-    facts.set("tokens", Json(stats.generated_tokens));
-    facts.set("prompt", Json(stats.prompt_tokens));
-    facts.set("reused", Json(stats.reused_tokens));
-    facts.set("archived", Json(stats.archived_tokens));
-    facts.set("prefill_s", Json(static_cast<double>(stats.prefill_ns) / kSecond));
-    facts.set("decode_s", Json(static_cast<double>(stats.decode_ns) / kSecond));
-    facts.set("from_memory",
-              Json(share(stats.expert_hits, stats.expert_hits + stats.expert_misses)));
-    facts.set("drive_bytes", Json(stats.drive_bytes));
-    facts.set("drive_s", Json(static_cast<double>(stats.drive_busy_ns) / kSecond));
-    if (running.writing_s > 0) {
-        const double until = running.answer_s > 0 ? running.answer_s : now;
-        facts.set("thought_s", Json(until - running.writing_s));
-    }
-    return facts.dump();
-}
-
-uint64_t seed_of(const StoredMessage& message, uint64_t otherwise) {
-    const Result<Json> facts = Json::parse(message.facts);
-    if (!facts.ok()) return otherwise;
-    const Json* seed = facts->find("seed");
-    return seed == nullptr
-               ? otherwise
-               : static_cast<uint64_t>(seed->as_int().value_or(static_cast<int64_t>(otherwise)));
 }
 
 }  // namespace
@@ -401,9 +364,13 @@ void Desk::finish_answer(const ModelReport& told) {
         if (stats.drive_busy_ns > 0) {
             const double rate = static_cast<double>(stats.drive_bytes) * 1e9 /
                                 static_cast<double>(stats.drive_busy_ns);
-            state_.drive_best = std::max(state_.drive_best, rate);
+            state_.drive.best = std::max(state_.drive.best, rate);
+            ++state_.drive.answers;
         }
-        answer.facts = facts_json(*state_.running, told.stats, seed_of(answer, 0), parts_.now_s());
+        const Running& running = *state_.running;
+        const double until = running.answer_s > 0 ? running.answer_s : parts_.now_s();
+        answer.facts = facts_json(told.stats, seed_of(answer, 0),
+                                  running.writing_s > 0 ? until - running.writing_s : -1);
     }
     show_running();
     save_answer();
