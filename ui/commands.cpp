@@ -81,6 +81,7 @@ constexpr auto make = [] {
              d.change([](Settings& s) { s.rail = true; });
              d.search(v.search_words->text());
              v.search_words->key(EditKey::kSelectAll, Reach::kNear, Extend::kNo);
+             v.focus_search = true;
          }},
         {"chat.find", "Find in this chat", Group::kChat, "Ctrl+F", has_chat,
          [](D&, V& v) { open_find(v); }},

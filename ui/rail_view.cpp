@@ -182,6 +182,10 @@ void rail_view(Frame& frame, const Box& box) {
     y += ui.px(46);
     const FieldResult words = ui.field("Search all chats", *frame.view.search_words, left, y,
                                        right - left, Size::kLabel, {.hint = "Search all chats"});
+    if (frame.view.focus_search) {
+        frame.view.focus_search = false;
+        ui.focus(ui.id("Search all chats"));
+    }
     if (words.changed) frame.desk.search(frame.view.search_words->text());
     if (words.focused && ui.take(Key::kEscape)) {
         frame.view.search_words->set_text("");

@@ -109,7 +109,7 @@ struct ViewState {
     EngineViewState engine;
 
     uint32_t focus_wanted = 0;  // of the next frame
-    bool focus_composer = true;
+    bool focus_composer = true, focus_search = false;
     std::string copy_wanted;  // goes to the clipboard at the end of the frame
 
     [[nodiscard]] bool selection_empty() const {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/base/strings.h"
@@ -193,15 +194,13 @@ public:
             }
         }
         glViewport(0, 0, width(), height());
-        if (part_swap_.possible()) {
-            if (atlas.generation() != generation_) damage_.forget();
-            generation_ = atlas.generation();
-            show_changes(*data, grounds);
+        if (atlas.generation() != generation_) damage_.forget();
+        generation_ = atlas.generation();
+        // Only a swap makes Mesa ask for the window's size again, and what is behind it afterwards is not said.
+        if (!part_swap_.possible() || size() != swapped_) {
+            show_all(*data, grounds);
         } else {
-            const Box whole = {0, 0, static_cast<float>(width()), static_cast<float>(height())};
-            for (const Ground& ground : grounds) clear(ground, whole);
-            ImGui_ImplOpenGL3_RenderDrawData(data);
-            glfwSwapBuffers(window_);
+            show_changes(*data, grounds);
         }
     }
 
@@ -236,6 +235,15 @@ private:
         int width = 0, height = 0;
         glfwGetFramebufferSize(window_, &width, &height);
         return {width, height};
+    }
+
+    void show_all(ImDrawData& data, std::span<const Ground> grounds) {
+        const Box whole = {0, 0, static_cast<float>(width()), static_cast<float>(height())};
+        for (const Ground& ground : grounds) clear(ground, whole);
+        ImGui_ImplOpenGL3_RenderDrawData(&data);
+        glfwSwapBuffers(window_);
+        swapped_ = size();
+        damage_.forget();
     }
 
     void show_changes(ImDrawData& data, std::span<const Ground> grounds) {
@@ -388,7 +396,8 @@ private:
     X11Calls x11_;
     PartSwap part_swap_;
     Damage damage_;
-    uint64_t generation_ = 0;  // of the atlas, in the last frame
+    uint64_t generation_ = 0;           // of the atlas, in the last frame
+    std::pair<int, int> swapped_ = {};  // the window's size when it was swapped last
     double last_frame_s_ = 0, clicked_s_ = -1;
     float clicked_x_ = 0, clicked_y_ = 0;
     int clicks_ = 0;
