@@ -43,10 +43,11 @@ double share(int64_t part, int64_t whole) {
 
 // What a message remembers of its making.
 std::string facts_json(const Running& running, const AnswerStats& stats, uint64_t seed,
-                       double now) {
+                       const std::string& model, double now) {
     Json facts{Json::Object{}};
     constexpr double kSecond = 1e9;
     facts.set("seed", Json(seed));
+    facts.set("model", Json(model));
     facts.set("tokens", Json(stats.generated_tokens));
     facts.set("prompt", Json(stats.prompt_tokens));
     facts.set("reused", Json(stats.reused_tokens));
@@ -71,6 +72,24 @@ uint64_t seed_of(const StoredMessage& message, uint64_t otherwise) {
     return seed == nullptr
                ? otherwise
                : static_cast<uint64_t>(seed->as_int().value_or(static_cast<int64_t>(otherwise)));
+}
+
+// Fewer tokens say little about how fast a prompt is read.
+constexpr int64_t kReadMin = 32;
+
+// What an answer of this model remembers of how fast its prompt was read; 0: nothing.
+double prefill_rate_of(std::string_view facts_text, std::string_view model) {
+    const Result<Json> facts = Json::parse(facts_text);
+    if (!facts.ok() || !facts->is_object()) return 0;
+    const auto number = [&](std::string_view name) {
+        const Json* value = facts->find(name);
+        return value == nullptr ? 0 : value->as_double().value_or(0);
+    };
+    const Json* by = facts->find("model");
+    const std::string* name = by == nullptr ? nullptr : by->as_string();
+    const double read = number("prompt") - number("reused"), seconds = number("prefill_s");
+    const bool tells = name != nullptr && *name == model && number("tokens") > 0 && seconds > 0;
+    return tells && read >= static_cast<double>(kReadMin) ? read / seconds : 0;
 }
 
 }  // namespace
@@ -309,6 +328,8 @@ void Desk::report(ModelReport told) {
     switch (told.kind) {
         case ModelReport::Kind::kOpening:
             state_.model = {.phase = ModelPhase::kOpening, .text = told.text, .facts = {}};
+            state_.prompt.reset();
+            state_.prefill_rate = 0;
             break;
         case ModelReport::Kind::kReady:
             state_.model = {.phase = ModelPhase::kReady, .text = "", .facts = told.facts};
@@ -320,7 +341,7 @@ void Desk::report(ModelReport told) {
             log(told.text, true);
             break;
         case ModelReport::Kind::kCounted:
-            if (told.number == counts_) state_.prompt_tokens = told.total;
+            if (told.number == counts_) state_.prompt = told.count;
             break;
         default:
             if (!state_.running || told.number != state_.running->ask) break;
@@ -403,7 +424,14 @@ void Desk::finish_answer(const ModelReport& told) {
                                 static_cast<double>(stats.drive_busy_ns);
             state_.drive_best = std::max(state_.drive_best, rate);
         }
-        answer.facts = facts_json(*state_.running, told.stats, seed_of(answer, 0), parts_.now_s());
+        const std::string model = state_.model.facts ? state_.model.facts->name : "";
+        answer.facts =
+            facts_json(*state_.running, stats, seed_of(answer, 0), model, parts_.now_s());
+        const int64_t read = stats.prompt_tokens - stats.reused_tokens;
+        if (stats.generated_tokens > 0 && read >= kReadMin && stats.prefill_ns > 0) {
+            state_.prefill_rate =
+                static_cast<double>(read) * 1e9 / static_cast<double>(stats.prefill_ns);
+        }
     }
     show_running();
     save_answer();
@@ -436,14 +464,41 @@ void Desk::save_answer() {
 void Desk::count() {
     count_wanted_ = false;
     if (state_.model.phase != ModelPhase::kReady) return;
-    std::vector<Message> messages =
-        conversation_to(state_.chat ? state_.chat->branches.leaf() : MessageId::kNone);
-    if (!draft().empty()) messages.push_back({.role = Role::kUser, .content = draft()});
-    if (messages.empty()) {
-        state_.prompt_tokens = 0;
+    const MessageId leaf = state_.chat ? state_.chat->branches.leaf() : MessageId::kNone;
+    const StoredMessage* last = state_.chat ? state_.chat->branches.find(leaf) : nullptr;
+    state_.prefill_rate_before = rate_of_earlier_answers(leaf);
+    CountAsk ask;
+    ask.number = ++counts_;
+    ask.think = chat_settings().think;
+    // What would be sent next: the draft; else an answer that goes on, a question that still waits for one, or a question
+    // of which nothing is written yet.
+    const bool answered = last == nullptr || last->author == Author::kAssistant;
+    const bool unfinished = last != nullptr && last->state != MessageState::kWhole;
+    if (draft().empty() && answered && unfinished) {
+        ask.messages = conversation_to(last->parent);
+        ask.so_far = last->tokens;
+    } else {
+        ask.messages = conversation_to(leaf);
+        if (answered || !draft().empty()) ask.draft = draft();
+    }
+    if (ask.messages.empty() && draft().empty()) {
+        state_.prompt = PromptCount{};
         return;
     }
-    port_->count(++counts_, std::move(messages), chat_settings().think);
+    port_->count(std::move(ask));
+}
+
+double Desk::rate_of_earlier_answers(MessageId leaf) const {
+    if (!state_.chat || !state_.model.facts) return 0;
+    constexpr int kLookedAt = 16;
+    const Branches& branches = state_.chat->branches;
+    const StoredMessage* message = branches.find(leaf);
+    for (int i = 0; message != nullptr && i < kLookedAt; ++i) {
+        const double rate = prefill_rate_of(message->facts, state_.model.facts->name);
+        if (rate > 0) return rate;
+        message = branches.find(message->parent);
+    }
+    return 0;
 }
 
 }  // namespace millrace

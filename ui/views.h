@@ -20,6 +20,7 @@ void rail_view(Frame& frame, const Box& box);
 void chat_view(Frame& frame, const Box& box);
 void conversation_view(Frame& frame, const Box& box);
 void composer_view(Frame& frame, const Box& box, float& height);
+void context_view(Frame& frame, const Box& box);  // in the composer
 void welcome_view(Frame& frame, const Box& box);
 void engine_view(Frame& frame, const Box& box);  // the screen
 void engine_pane(Frame& frame, const Box& box);  // beside the chat

@@ -5,8 +5,10 @@
 #include <fstream>
 #include <set>
 
+#include "core/base/strings.h"
 #include "tests/ui/shell_world.h"
 #include "ui/commands.h"
+#include "ui/plot_scale.h"
 
 using namespace millrace;
 using namespace millrace::test;
@@ -304,4 +306,55 @@ TEST_CASE("what lies in the bin is erased only after a question") {
     world.frames(2);
     REQUIRE(world.click("Erase"));  // of the dialogue, which lies in front
     CHECK(world.desk_world.state().bin.empty());
+}
+
+TEST_CASE("the context bar says what is in it, under the pointer and under the keyboard") {
+    if (skipped()) return;
+    for (const auto& [width, zoom] : {std::pair(1440.F, 100), std::pair(640.F, 100),
+                                      std::pair(640.F, 250), std::pair(1440.F, 250)}) {
+        CAPTURE(width);
+        CAPTURE(zoom);
+        const TempDirectory directory;
+        ShellWorld world(directory.path(), width, 900);
+        world.desk_world.desk->change(
+            [percent = zoom](Settings& settings) { settings.zoom_percent = percent; });
+        world.desk_world.ready();
+        world.desk_world.port->known = 14;
+        world.desk_world.send("Question");
+        world.desk_world.answer("Answer");
+        world.frames(2);
+        world.type("More");
+        world.desk_world.later(1);
+        world.frames(3);
+        const std::string name = cat("Context: 18 of ", count_text(8192), " tokens. Ready");
+        const Thing* bar = world.find(name);
+        REQUIRE(bar != nullptr);
+        CHECK(bar->box.left >= 0);
+        CHECK(bar->box.right <= width);
+        CHECK(bar->box.bottom <= 900);
+        CHECK(bar->box.width() > 60);
+        const std::string history = "History: 14 tokens, 0.2 %";
+        CHECK(world.find(history) == nullptr);
+        world.point((bar->box.left + bar->box.right) / 2, (bar->box.top + bar->box.bottom) / 2);
+        world.frame();
+        const std::vector<std::string> lines = {history,
+                                                "Draft: 4 tokens, < 0.1 %",
+                                                "System: 0 tokens, 0.0 %",
+                                                "Thinking: 0 tokens, 0.0 %",
+                                                cat("Free: ", count_text(8174), " tokens, 99.8 %"),
+                                                "The model still knows 14 of these tokens."};
+        for (const std::string& line : lines) {
+            CAPTURE(line);
+            const Thing* shown = world.find(line);
+            REQUIRE(shown != nullptr);
+            CHECK(shown->box.left >= 0);
+            CHECK(shown->box.right <= width);
+            CHECK(shown->box.top >= 0);
+        }
+        world.point(5, 5);
+        CHECK(world.find(history) == nullptr);
+        for (int i = 0; i < 60 && world.focused_name() != name; ++i) world.key("Tab");
+        CHECK(world.focused_name() == name);
+        CHECK(world.find(history) != nullptr);
+    }
 }
