@@ -35,6 +35,7 @@ void menu_view(Frame& frame);
 void palette_view(Frame& frame);
 void dialog_view(Frame& frame);
 void help_view(Frame& frame);
+void branches_view(Frame& frame);
 void notices_view(Frame& frame);
 
 // Takes in what the workshop's jobs report, tells of what has ended, moves the benchmark on. Once a frame.
