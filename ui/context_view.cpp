@@ -67,10 +67,10 @@ std::vector<std::string> reading_lines(const Reading& reading) {
             cat(count_text(reading.archived), " of them come from the archive on the drive."));
     lines.push_back(cat("To be read before the answer: ", count_text(reading.unread), "."));
     if (reading.rate <= 0) {
-        lines.emplace_back("How long that takes is known after the first answer.");
+        lines.emplace_back("How long that takes was not measured yet.");
     } else {
         lines.push_back(cat("About ", time_text(reading.seconds()), ", at ",
-                            fixed(reading.rate, reading.rate < 10 ? 1 : 0), " tokens a second: "));
+                            fixed(reading.rate, reading.rate < 10 ? 1 : 0), " tokens a second:"));
         lines.emplace_back(reading.measured ? "measured since the model was opened."
                                             : "estimated from an earlier answer in this chat.");
     }
