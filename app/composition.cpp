@@ -39,10 +39,10 @@ uint64_t expert_budget_bytes(const ModelOptions& options) {
                                                           : default_budget_bytes());
 }
 
-Result<std::unique_ptr<Runtime>> open_runtime(const ModelOptions& options) {
+Result<std::unique_ptr<Runtime>> open_runtime(const ModelOptions& options, const OpenWatch& watch) {
     RuntimeOptions runtime = options.runtime;
     runtime.ram_budget_bytes = expert_budget_bytes(options);
-    return Runtime::open(options.directory, runtime);
+    return Runtime::open(options.directory, runtime, watch);
 }
 
 Result<Conversation> open_conversation(const Path& directory, const std::string& effort_table) {
@@ -50,14 +50,15 @@ Result<Conversation> open_conversation(const Path& directory, const std::string&
 }
 
 Result<std::unique_ptr<Engine>> open_engine(const ModelOptions& options,
-                                            const Conversation& conversation, KvArchive* archive) {
+                                            const Conversation& conversation, KvArchive* archive,
+                                            const OpenWatch& watch) {
     ModelOptions model = options;
     // So far the edge of the last whole page is still there, wherever a prompt ends.
     if (archive != nullptr) {
         model.runtime.rollback_tokens =
             std::max(model.runtime.rollback_tokens, static_cast<int32_t>(KvArchive::kPageTokens));
     }
-    std::unique_ptr<Runtime> runtime = TRY(open_runtime(model));
+    std::unique_ptr<Runtime> runtime = TRY(open_runtime(model, watch));
     const int64_t tokens = conversation.tokenizer().vocab_size();
     if (tokens > runtime->config().vocabulary) {
         return Error{ErrorCode::kCorrupt,

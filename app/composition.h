@@ -12,7 +12,8 @@ namespace millrace {
 
 // Memory for experts: as asked for, or what suits the model and the machine.
 [[nodiscard]] uint64_t expert_budget_bytes(const ModelOptions& options);
-[[nodiscard]] Result<std::unique_ptr<Runtime>> open_runtime(const ModelOptions& options);
+[[nodiscard]] Result<std::unique_ptr<Runtime>> open_runtime(const ModelOptions& options,
+                                                            const OpenWatch& watch = {});
 // The tokenizer's side: needs tokenizer.json only. `effort_table`: "" as the checkpoint says.
 [[nodiscard]] Result<Conversation> open_conversation(const Path& directory,
                                                      const std::string& effort_table);
@@ -20,6 +21,7 @@ namespace millrace {
 // not have the same tokens.
 [[nodiscard]] Result<std::unique_ptr<Engine>> open_engine(const ModelOptions& options,
                                                           const Conversation& conversation,
-                                                          KvArchive* archive);
+                                                          KvArchive* archive,
+                                                          const OpenWatch& watch = {});
 
 }  // namespace millrace

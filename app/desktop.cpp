@@ -20,6 +20,10 @@ std::string name_of(const ModelOptions& model) {
     return path.filename().string();
 }
 
+Error nobody_waits() {
+    return {ErrorCode::kCancelled, "the model was not opened: nobody waits for it"};
+}
+
 double seconds_of(auto time) {
     return std::chrono::duration<double>(time.time_since_epoch()).count();
 }
@@ -28,18 +32,22 @@ double seconds_of(auto time) {
 
 ModelOpener opener_of(const ModelOptions& options, KvArchive* archive) {
     return [options, archive](const Path& directory,
-                              const std::function<void(std::string)>& say) -> Result<OpenedModel> {
+                              const std::function<bool(std::string)>& say) -> Result<OpenedModel> {
         ModelOptions model = options;
         if (!directory.empty() || !options.demo) {
             model.demo = directory.empty();
             model.directory = directory.empty() ? Path(MILLRACE_DEMO_DIR) : directory;
         }
         OpenedModel opened;
-        say("reading the tokenizer");
+        if (!say("reading the tokenizer")) return nobody_waits();
         opened.conversation = std::make_unique<Conversation>(
             TRY(open_conversation(model.directory, model.effort_table)));
-        say("reading the weights that every token needs");
-        opened.engine = TRY(open_engine(model, *opened.conversation, archive));
+        if (!say("reading the weights that every token needs")) return nobody_waits();
+        const auto watch = [&say](uint64_t done_bytes, uint64_t total_bytes) {
+            return say(cat("reading the weights that every token needs: ", human_bytes(done_bytes),
+                           " of ", human_bytes(total_bytes)));
+        };
+        opened.engine = TRY(open_engine(model, *opened.conversation, archive, watch));
         ModelFacts& facts = opened.facts;
         facts.directory = model.directory;
         facts.name = name_of(model);

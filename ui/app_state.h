@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/store/chats.h"
+#include "ui/answer_facts.h"
 #include "ui/branches.h"
 #include "ui/model_port.h"
 #include "ui/settings.h"
@@ -74,8 +75,7 @@ struct AppState {
     std::string new_draft;         // its draft
     ChatSettings new_settings;     // and its settings
     std::optional<Running> running;
-    double drive_best =
-        0;  // bytes a second: the most that the drive gave in an answer of this session
+    DriveLimit drive;
     std::optional<PromptCount> prompt;  // of what would be sent, as counted last
     // Tokens a second that this model reads a prompt with: measured since it was opened, or else remembered by an answer of
     // the chat that is open. 0: nobody knows.

@@ -6,8 +6,8 @@
 #include <map>
 #include <utility>
 
-#include "core/base/json.h"
 #include "core/base/strings.h"
+#include "ui/answer_facts.h"
 #include "ui/selection.h"
 #include "ui/views.h"
 
@@ -16,41 +16,6 @@ namespace {
 
 constexpr float kColumn = 760;
 constexpr size_t kTextsMax = 300;  // messages that are laid out at a time
-
-struct Facts {
-    double thought_s = 0, tokens = 0, decode_s = 0, from_memory = -1, drive_bytes = 0, drive_s = 0;
-};
-
-Facts facts_of(const StoredMessage& message) {
-    Facts facts;
-    const Result<Json> json = Json::parse(message.facts);
-    if (!json.ok()) return facts;
-    const auto number = [&](std::string_view name, double otherwise) {
-        const Json* value = json->find(name);
-        return value == nullptr ? otherwise : value->as_double().value_or(otherwise);
-    };
-    facts.thought_s = number("thought_s", 0);
-    facts.tokens = number("tokens", 0);
-    facts.decode_s = number("decode_s", 0);
-    facts.from_memory = number("from_memory", -1);
-    facts.drive_bytes = number("drive_bytes", 0);
-    facts.drive_s = number("drive_s", 0);
-    return facts;
-}
-
-// The one line that matters. The drive's limit is the best rate that it has given so far.
-std::string foot_of(const Facts& facts, double drive_best) {
-    if (facts.tokens < 2 || facts.decode_s <= 0) return "";
-    std::string line = cat(fixed(facts.tokens / facts.decode_s, 1), " tok/s");
-    if (facts.drive_bytes > 0 && facts.drive_s > 0 && drive_best > 0) {
-        line += cat(" · drive ",
-                    fixed(100 * std::min(1.0, facts.drive_bytes / facts.drive_s / drive_best), 0),
-                    " % of its limit");
-    }
-    if (facts.from_memory >= 0)
-        line += cat(" · ", fixed(100 * facts.from_memory, 0), " % from memory");
-    return line;
-}
 
 class MessageColumn {
 public:
@@ -260,7 +225,7 @@ private:
         const StoredMessage& message = stored(i);
         if (message.reasoning.empty()) return 0;
         const bool thinks = growing(i) && message.content.empty();
-        const Facts facts = facts_of(message);
+        const AnswerFacts facts = facts_of(message);
         std::string head = thinks ? "Thinking" : "Thought";
         if (thinks && frame_.desk.state().running->writing_s > 0) {
             head += cat(" · ", frame_.desk.state().running->tokens, " tokens");
@@ -358,9 +323,18 @@ private:
                                ? "Stopped. "
                            : message.state == MessageState::kCutOff ? "Cut off by a limit. "
                                                                     : "";
-        if (!growing(i)) line += foot_of(facts_of(message), frame_.desk.state().drive_best);
+        if (!growing(i)) line += foot_of(facts_of(message), drive_limit());
         ui_.label(line, {x + ui_.px(8), y, left_ + width_, y + height}, Size::kCaption,
                   Tone::kMuted, Align::kRight);
+    }
+
+    [[nodiscard]] DriveLimit drive_limit() const {
+        DriveLimit limit = frame_.desk.state().drive;
+        if (frame_.workshop != nullptr) {
+            const MachineRate& drive = frame_.workshop->state().machine.drive;
+            if (drive.measured) limit.measured = drive.value;
+        }
+        return limit;
     }
 
     void act(int action, size_t i, const Branches::Version& version) {
@@ -420,6 +394,7 @@ private:
                     input.clicks == 2 ? rich.word_at(place->byte) : rich.paragraph_at(place->byte);
                 view_.select_from = TextPlace{place->message, place->reasoning, range.begin};
                 view_.select_to = TextPlace{place->message, place->reasoning, range.end};
+                offer_selection();
             } else {
                 if (!input.shift || !view_.select_from) view_.select_from = place;
                 view_.select_to = place;
@@ -437,7 +412,16 @@ private:
                 ui_.be_restless();
             }
         }
-        if (!input.left.down) view_.selecting = false;
+        if (!input.left.down && view_.selecting) {
+            view_.selecting = false;
+            offer_selection();
+        }
+    }
+
+    // To whoever pastes with the middle button.
+    void offer_selection() {
+        if (view_.selection_empty()) return;
+        ui_.clipboard().set_selected(copy_selection(frame_.desk, view_, CopyAs::kPlain));
     }
 
     void jump_button() {

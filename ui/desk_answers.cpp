@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/base/json.h"
 #include "ui/store_calls.h"
 
 namespace millrace {
@@ -35,61 +34,6 @@ std::string title_of(std::string_view text) {
     }
     while (!title.empty() && title.back() == ' ') title.pop_back();
     return title.empty() ? "New chat" : title;
-}
-
-double share(int64_t part, int64_t whole) {
-    return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
-}
-
-// What a message remembers of its making.
-std::string facts_json(const Running& running, const AnswerStats& stats, uint64_t seed,
-                       const std::string& model, double now) {
-    Json facts{Json::Object{}};
-    constexpr double kSecond = 1e9;
-    facts.set("seed", Json(seed));
-    facts.set("model", Json(model));
-    facts.set("tokens", Json(stats.generated_tokens));
-    facts.set("prompt", Json(stats.prompt_tokens));
-    facts.set("reused", Json(stats.reused_tokens));
-    facts.set("archived", Json(stats.archived_tokens));
-    facts.set("prefill_s", Json(static_cast<double>(stats.prefill_ns) / kSecond));
-    facts.set("decode_s", Json(static_cast<double>(stats.decode_ns) / kSecond));
-    facts.set("from_memory",
-              Json(share(stats.expert_hits, stats.expert_hits + stats.expert_misses)));
-    facts.set("drive_bytes", Json(stats.drive_bytes));
-    facts.set("drive_s", Json(static_cast<double>(stats.drive_busy_ns) / kSecond));
-    if (running.writing_s > 0) {
-        const double until = running.answer_s > 0 ? running.answer_s : now;
-        facts.set("thought_s", Json(until - running.writing_s));
-    }
-    return facts.dump();
-}
-
-uint64_t seed_of(const StoredMessage& message, uint64_t otherwise) {
-    const Result<Json> facts = Json::parse(message.facts);
-    if (!facts.ok()) return otherwise;
-    const Json* seed = facts->find("seed");
-    return seed == nullptr
-               ? otherwise
-               : static_cast<uint64_t>(seed->as_int().value_or(static_cast<int64_t>(otherwise)));
-}
-
-// Fewer tokens say little about how fast a prompt is read.
-constexpr int64_t kReadMin = 32;
-
-// What an answer of this model remembers of how fast its prompt was read; 0: nothing.
-double prefill_rate_of(std::string_view facts_text, std::string_view model) {
-    const Result<Json> facts = Json::parse(facts_text);
-    if (!facts.ok() || !facts->is_object()) return 0;
-    const auto number = [&](std::string_view name) {
-        const Json* value = facts->find(name);
-        return value == nullptr ? 0 : value->as_double().value_or(0);
-    };
-    const Json* by = facts->find("model");
-    const std::string* name = by == nullptr ? nullptr : by->as_string();
-    const double read = number("prompt") - number("reused"), seconds = number("prefill_s");
-    const bool tells = name != nullptr && *name == model && number("tokens") > 0 && seconds > 0;
-    return tells && read >= static_cast<double>(kReadMin) ? read / seconds : 0;
 }
 
 }  // namespace
@@ -422,16 +366,16 @@ void Desk::finish_answer(const ModelReport& told) {
         if (stats.drive_busy_ns > 0) {
             const double rate = static_cast<double>(stats.drive_bytes) * 1e9 /
                                 static_cast<double>(stats.drive_busy_ns);
-            state_.drive_best = std::max(state_.drive_best, rate);
+            state_.drive.best = std::max(state_.drive.best, rate);
+            ++state_.drive.answers;
         }
-        const std::string model = state_.model.facts ? state_.model.facts->name : "";
-        answer.facts =
-            facts_json(*state_.running, stats, seed_of(answer, 0), model, parts_.now_s());
-        const int64_t read = stats.prompt_tokens - stats.reused_tokens;
-        if (stats.generated_tokens > 0 && read >= kReadMin && stats.prefill_ns > 0) {
-            state_.prefill_rate =
-                static_cast<double>(read) * 1e9 / static_cast<double>(stats.prefill_ns);
-        }
+        const Running& running = *state_.running;
+        const double until = running.answer_s > 0 ? running.answer_s : parts_.now_s();
+        answer.facts = facts_json(told.stats, seed_of(answer, 0),
+                                  running.writing_s > 0 ? until - running.writing_s : -1,
+                                  state_.model.facts ? state_.model.facts->name : "");
+        const double rate = prefill_rate_of(told.stats);
+        if (rate > 0) state_.prefill_rate = rate;
     }
     show_running();
     save_answer();
@@ -494,7 +438,7 @@ double Desk::rate_of_earlier_answers(MessageId leaf) const {
     const Branches& branches = state_.chat->branches;
     const StoredMessage* message = branches.find(leaf);
     for (int i = 0; message != nullptr && i < kLookedAt; ++i) {
-        const double rate = prefill_rate_of(message->facts, state_.model.facts->name);
+        const double rate = facts_of(*message).prefill_rate(state_.model.facts->name);
         if (rate > 0) return rate;
         message = branches.find(message->parent);
     }

@@ -16,6 +16,8 @@ public:
     explicit WindowClipboard(Window& window) : window_(window) {}
     std::string clipboard() override { return window_.clipboard(); }
     void set_clipboard(std::string_view text) override { window_.set_clipboard(text); }
+    std::string selected() override { return window_.selected(); }
+    void set_selected(std::string_view text) override { window_.set_selected(text); }
 
 private:
     Window& window_;

@@ -92,6 +92,7 @@ FieldResult Ui::field(std::string_view name, TextEditor& editor, float x, float 
     const TextStyle s = style(size);
     const float pad_x = px(12), pad_y = px(9), line = std::round(s.size * 1.5F);
     const bool focused = focus_ == id && layer_is_top();
+    const TextRange selected = editor.selection();
     if (focused) edit_keys(editor, look, result);
     editor.lay_out(width - 2 * pad_x, s);
     const float wanted = std::max(std::round(line * look.lines_min), editor.height());
@@ -114,6 +115,14 @@ FieldResult Ui::field(std::string_view name, TextEditor& editor, float x, float 
                      input_.shift ? Extend::kYes : Extend::kNo);
     } else if (touch.held && input_.left.down) {
         editor.drag(input_.x - text_box.left, input_.y - text_top);
+    }
+    if (touch.hovered && input_.middle.pressed && layer_is_top()) {
+        editor.press(input_.x - text_box.left, input_.y - text_top, 1, Extend::kNo);
+        editor.insert(clipboard_.selected());
+        result.changed = true;
+        focus(id);
+    } else if (focused && !editor.selection().empty() && !(editor.selection() == selected)) {
+        clipboard_.set_selected(editor.selected());
     }
     canvas_.push_clip(
         {text_box.left - px(1), text_box.top, text_box.right + px(2), text_box.bottom});

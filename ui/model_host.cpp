@@ -62,25 +62,34 @@ private:
                 directory.swap(to_open_);
                 if (!directory) question.swap(to_ask_);
             }
-            if (directory) open_now(*directory);
+            if (directory) open_now(*directory, stop);
             if (question) answer(*question, stop);
             count_now();
         }
     }
 
-    void open_now(const Path& directory) {
+    void open_now(const Path& directory, const std::stop_token& stop) {
         meter_ = {};
         opened_ = {};  // frees the memory before the next one takes it
-        const auto say = [this](std::string text) {
+        std::string told;
+        const auto say = [&](std::string text) {
+            {
+                const std::scoped_lock lock(mutex_);
+                if (to_open_ || stop.stop_requested()) return false;
+            }
+            if (text == told) return true;
+            told = text;
             ModelReport report;
             report.kind = ModelReport::Kind::kOpening;
             report.text = std::move(text);
             listener_(std::move(report));
+            return true;
         };
-        say("opening");
+        if (!say("opening")) return;
         Result<OpenedModel> opened = opener_(directory, say);
         ModelReport report;
         if (!opened.ok()) {
+            if (opened.error().code == ErrorCode::kCancelled) return;  // another one comes
             report.kind = ModelReport::Kind::kClosed;
             report.text = opened.error().message;
         } else {

@@ -16,9 +16,10 @@ struct OpenedModel {
     ModelFacts facts;
 };
 
-// Composes a model of a directory: the program knows how. `say` reports what is being done.
+// Composes a model of a directory: the program knows how. `say` reports what is being done; it answers whether the model
+// is still wanted, and when it is not the opener ends with kCancelled.
 using ModelOpener = std::function<Result<OpenedModel>(const Path& directory,
-                                                      const std::function<void(std::string)>& say)>;
+                                                      const std::function<bool(std::string)>& say)>;
 
 [[nodiscard]] std::unique_ptr<ModelPort> make_model_host(ModelOpener opener,
                                                          ModelPort::Listener listener);

@@ -81,6 +81,9 @@ public:
     virtual ~Clipboard() = default;
     [[nodiscard]] virtual std::string clipboard() = 0;
     virtual void set_clipboard(std::string_view text) = 0;
+    // X11's other clipboard: what was selected last, pasted with the middle button.
+    [[nodiscard]] virtual std::string selected() = 0;
+    virtual void set_selected(std::string_view text) = 0;
 };
 
 class Ui {

@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "core/base/result.h"
+#include "ui/damage.h"
 #include "ui/input.h"
-#include "ui/theme.h"
 #include "ui/typeset/glyph_atlas.h"
 
 namespace millrace {
@@ -19,12 +19,6 @@ namespace millrace {
 struct WindowOptions {
     std::string title = "Millrace";
     int width = 1440, height = 900;
-};
-
-// A part of the window in one colour.
-struct Ground {
-    Box box;
-    Colour colour;
 };
 
 class Window {
@@ -42,12 +36,15 @@ public:
     [[nodiscard]] virtual bool minimised() const = 0;
 
     // Between the two, Dear ImGui's draw lists are filled. `show` uploads what changed in the atlas, clears the grounds
-    // in their order, draws the lists and swaps.
+    // in their order, draws the lists and shows them; where drawing is done by processors, only what has changed.
     virtual void begin_frame() = 0;
     virtual void show(GlyphAtlas& atlas, std::span<const Ground> grounds) = 0;
 
     [[nodiscard]] virtual std::string clipboard() = 0;
     virtual void set_clipboard(std::string_view text) = 0;
+    // What was selected last, in whichever program: of X11. Elsewhere it is this window's alone.
+    [[nodiscard]] virtual std::string selected() = 0;
+    virtual void set_selected(std::string_view text) = 0;
     virtual void set_title(std::string_view title) = 0;
     virtual void keep_open() = 0;  // the wish to close was not granted
 };

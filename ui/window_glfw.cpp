@@ -1,11 +1,13 @@
 #include <GLFW/glfw3.h>
 #include <backends/imgui_impl_opengl3.h>
+#include <dlfcn.h>
 #include <imgui.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <type_traits>
 #include <vector>
 
 #include "core/base/strings.h"
@@ -49,6 +51,52 @@ char character_of(int key, int scancode) {
     return key > ' ' && key < 0x7F ? static_cast<char>(key) : '\0';
 }
 
+// What GLFW has under X11 only: the library made for Wayland lacks it, so it is looked for when the program runs.
+struct X11Calls {
+    const char* (*get_selection)() = nullptr;
+    void (*set_selection)(const char*) = nullptr;
+
+    X11Calls() {
+        const auto find = [](auto& call, const char* name) {
+            call = reinterpret_cast<std::remove_reference_t<decltype(call)>>(
+                ::dlsym(RTLD_DEFAULT, name));
+        };
+        find(get_selection, "glfwGetX11SelectionString");
+        find(set_selection, "glfwSetX11SelectionString");
+    }
+};
+
+// Shows a part of what was drawn and keeps all of it: GLX_MESA_copy_sub_buffer. Only where processors draw: a graphics
+// card is better served by whole frames, in step with the screen.
+class PartSwap {
+public:
+    void look_for() {
+        const auto* renderer = reinterpret_cast<const char*>(glGetString(GL_RENDERER));
+        const std::string_view name = renderer == nullptr ? "" : renderer;
+        const bool software =
+            name.find("llvmpipe") != name.npos || name.find("softpipe") != name.npos;
+        if (!software || glfwExtensionSupported("GLX_MESA_copy_sub_buffer") == 0) return;
+        display_of_ = reinterpret_cast<DisplayOf>(::dlsym(RTLD_DEFAULT, "glfwGetX11Display"));
+        window_of_ = reinterpret_cast<WindowOf>(::dlsym(RTLD_DEFAULT, "glfwGetGLXWindow"));
+        copy_ = reinterpret_cast<Copy>(glfwGetProcAddress("glXCopySubBufferMESA"));
+    }
+    [[nodiscard]] bool possible() const {
+        return display_of_ != nullptr && window_of_ != nullptr && copy_ != nullptr;
+    }
+    // Pixels from the lower left corner.
+    void show(GLFWwindow* window, int left, int bottom, int width, int height) const {
+        copy_(display_of_(), window_of_(window), left, bottom, width, height);
+    }
+
+private:
+    using DisplayOf = void* (*)();
+    using WindowOf = unsigned long (*)(GLFWwindow*);
+    using Copy = void (*)(void*, unsigned long, int, int, int, int);
+    DisplayOf display_of_ = nullptr;
+    WindowOf window_of_ = nullptr;
+    Copy copy_ = nullptr;
+};
+
 class GlfwWindow final : public Window {
 public:
     GlfwWindow() = default;
@@ -85,6 +133,7 @@ public:
                          "the display's OpenGL does not compile the shaders of the window"};
         }
         drawing_ = true;
+        part_swap_.look_for();
         ImGui_ImplOpenGL3_NewFrame();
         return {};
     }
@@ -144,9 +193,16 @@ public:
             }
         }
         glViewport(0, 0, width(), height());
-        for (const Ground& ground : grounds) clear(ground);
-        ImGui_ImplOpenGL3_RenderDrawData(data);
-        glfwSwapBuffers(window_);
+        if (part_swap_.possible()) {
+            if (atlas.generation() != generation_) damage_.forget();
+            generation_ = atlas.generation();
+            show_changes(*data, grounds);
+        } else {
+            const Box whole = {0, 0, static_cast<float>(width()), static_cast<float>(height())};
+            for (const Ground& ground : grounds) clear(ground, whole);
+            ImGui_ImplOpenGL3_RenderDrawData(data);
+            glfwSwapBuffers(window_);
+        }
     }
 
     std::string clipboard() override {
@@ -155,6 +211,14 @@ public:
     }
     void set_clipboard(std::string_view text) override {
         glfwSetClipboardString(window_, std::string(text).c_str());
+    }
+    std::string selected() override {
+        const char* text = x11_.get_selection != nullptr ? x11_.get_selection() : selected_.c_str();
+        return text == nullptr ? std::string() : repair_utf8(text);
+    }
+    void set_selected(std::string_view text) override {
+        selected_ = text;
+        if (x11_.set_selection != nullptr) x11_.set_selection(selected_.c_str());
     }
     void set_title(std::string_view title) override {
         if (title == title_) return;
@@ -174,12 +238,31 @@ private:
         return {width, height};
     }
 
-    void clear(const Ground& ground) const {
+    void show_changes(ImDrawData& data, std::span<const Ground> grounds) {
+        const std::span<const Box> boxes = damage_.next(data, grounds, width(), height());
+        if (boxes.empty()) return;
+        for (const Box& box : boxes) {
+            for (const Ground& ground : grounds) clear(ground, box);
+        }
+        restrict_to(data, boxes);
+        ImGui_ImplOpenGL3_RenderDrawData(&data);
+        for (const Box& box : boxes) {
+            part_swap_.show(window_, static_cast<int>(box.left),
+                            height() - static_cast<int>(box.bottom), static_cast<int>(box.width()),
+                            static_cast<int>(box.height()));
+        }
+    }
+
+    void clear(const Ground& ground, const Box& within) const {
         const auto pixel = [](float at) { return static_cast<int>(std::lround(at)); };
         const auto channel = [](uint8_t value) { return static_cast<float>(value) / 255; };
+        const int left = pixel(std::max(ground.box.left, within.left));
+        const int right = pixel(std::min(ground.box.right, within.right));
+        const int top = pixel(std::max(ground.box.top, within.top));
+        const int bottom = pixel(std::min(ground.box.bottom, within.bottom));
+        if (left >= right || top >= bottom) return;
         glEnable(GL_SCISSOR_TEST);
-        glScissor(pixel(ground.box.left), height() - pixel(ground.box.bottom),
-                  std::max(0, pixel(ground.box.width())), std::max(0, pixel(ground.box.height())));
+        glScissor(left, height() - bottom, right - left, bottom - top);
         glClearColor(channel(ground.colour.red), channel(ground.colour.green),
                      channel(ground.colour.blue), 1);
         glClear(GL_COLOR_BUFFER_BIT);
@@ -222,6 +305,7 @@ private:
         glfwSetScrollCallback(window_, [](GLFWwindow* w, double, double y) {
             self(w).input_.wheel += static_cast<float>(y);
         });
+        glfwSetWindowRefreshCallback(window_, [](GLFWwindow* w) { self(w).damage_.forget(); });
         glfwSetDropCallback(window_, [](GLFWwindow* w, int count, const char** paths) {
             for (int i = 0; i < count; ++i) self(w).input_.dropped.emplace_back(paths[i]);
         });
@@ -300,7 +384,11 @@ private:
     bool drawing_ = false;
     PersonInput input_;
     std::vector<Texture> textures_;
-    std::string title_;
+    std::string title_, selected_;
+    X11Calls x11_;
+    PartSwap part_swap_;
+    Damage damage_;
+    uint64_t generation_ = 0;  // of the atlas, in the last frame
     double last_frame_s_ = 0, clicked_s_ = -1;
     float clicked_x_ = 0, clicked_y_ = 0;
     int clicks_ = 0;

@@ -1,11 +1,13 @@
 #include "core/engine/dense_weights.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace millrace {
 namespace {
 
 constexpr uint64_t kAlignment = 64;  // a cache line: no vector of a strip straddles two
+constexpr size_t kCopyBytes = size_t{16} << 20;
 
 void add(std::vector<LinearWeight*>& out, LinearWeight& weight) {
     if (weight.present()) out.push_back(&weight);
@@ -59,8 +61,8 @@ uint64_t codes_bytes(const LinearWeight& weight) {
 
 }  // namespace
 
-Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops,
-                                         uint64_t available_bytes) {
+Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops, uint64_t available_bytes,
+                                         const OpenWatch& watch) {
     std::vector<LinearWeight*> weights;
     uint64_t bytes = 0;
     for (LinearWeight* weight :
@@ -77,7 +79,14 @@ Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops,
     for (LinearWeight* weight : weights) {
         std::byte* copy = memory.bytes().data() + used;
         const std::span<const std::byte> stored(weight->codes, codes_bytes(*weight));
-        std::memcpy(copy, stored.data(), stored.size());
+        // The copy reads the drive: a head of a gigabyte is no step to wait for.
+        for (size_t at = 0; at < stored.size(); at += kCopyBytes) {
+            if (watch && !watch(used + at, bytes)) {
+                return Error{ErrorCode::kCancelled,
+                             "the model was not opened: nobody waits for it"};
+            }
+            std::memcpy(copy + at, stored.data() + at, std::min(kCopyBytes, stored.size() - at));
+        }
         checkpoint.give_back(stored);
         weight->codes = copy;
         ops.arrange(*weight, copy, nullptr);

@@ -5,6 +5,9 @@
 // the file's layout and all of it from strips, and the copy lies in huge pages. It replaces the mapped bytes, it is not kept
 // beside them.
 
+#include <cstdint>
+#include <functional>
+
 #include "core/base/memory.h"
 #include "core/base/result.h"
 #include "core/model/checkpoint.h"
@@ -12,11 +15,16 @@
 
 namespace millrace {
 
+// Asked while a model is opened, on the thread that opens it: bytes of its dense weights that are in memory, of all that
+// will be. False: nobody wants the model any more, and opening it ends with kCancelled.
+using OpenWatch = std::function<bool(uint64_t done_bytes, uint64_t total_bytes)>;
+
 // Copies every weight that the ops would rather have arranged, arranges it, points the checkpoint's weights at the copies
 // and gives the mapped bytes back. The memory must outlive the checkpoint's use. Nothing to arrange, or more than
 // `available_bytes` (what the machine has free; 0: not known): an empty buffer, and the weights stay mapped. Results do not
-// change by a bit.
+// change by a bit. After kCancelled the checkpoint is of no use: some of its weights are gone.
 [[nodiscard]] Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops,
-                                                       uint64_t available_bytes);
+                                                       uint64_t available_bytes,
+                                                       const OpenWatch& watch = {});
 
 }  // namespace millrace

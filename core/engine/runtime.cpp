@@ -7,7 +7,6 @@
 
 #include "core/base/machine.h"
 #include "core/base/strings.h"
-#include "core/engine/dense_weights.h"
 #include "core/engine/kv_cache.h"
 
 namespace millrace {
@@ -132,8 +131,8 @@ struct Runtime::Parts {
 Runtime::Runtime(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Runtime::~Runtime() = default;
 
-Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory,
-                                               const RuntimeOptions& options) {
+Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory, const RuntimeOptions& options,
+                                               const OpenWatch& watch) {
     Checkpoint opened = TRY(Checkpoint::open(directory));
     TRY(check_options(options, opened.config()));
     // Reading the headers of the shards took memory that nobody needs any more and nobody has planned.
@@ -150,8 +149,8 @@ Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory,
     cache.direct = options.direct_io;
     parts->cache = TRY(ExpertCache::create(layout, cache, parts->clock));
     ENSURE(parts->cache->slots() == parts->plan.expert_slots);
-    parts->dense = TRY(
-        arrange_dense_weights(parts->checkpoint, *parts->ops, machine_memory().available_bytes));
+    parts->dense = TRY(arrange_dense_weights(parts->checkpoint, *parts->ops,
+                                             machine_memory().available_bytes, watch));
     parts->step =
         TRY(Step::create(parts->checkpoint, *parts->ops, *parts->cache, parts->step_limits()));
     return std::unique_ptr<Runtime>(new Runtime(std::move(parts)));

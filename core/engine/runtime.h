@@ -8,6 +8,7 @@
 
 #include "core/base/pool.h"
 #include "core/base/tensor.h"
+#include "core/engine/dense_weights.h"
 #include "core/engine/memory_plan.h"
 #include "core/engine/session.h"
 #include "core/engine/step.h"
@@ -37,7 +38,8 @@ struct RuntimeOptions {
 class Runtime {
 public:
     [[nodiscard]] static Result<std::unique_ptr<Runtime>> open(const Path& checkpoint,
-                                                               const RuntimeOptions& options);
+                                                               const RuntimeOptions& options,
+                                                               const OpenWatch& watch = {});
     ~Runtime();
     Runtime(const Runtime&) = delete;
     Runtime& operator=(const Runtime&) = delete;

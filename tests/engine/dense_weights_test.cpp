@@ -68,6 +68,32 @@ TEST_CASE("weights are arranged where memory allows it and stay mapped where it 
     CHECK(arranged.weights().embed.layout == WeightLayout::kRows);
 }
 
+TEST_CASE("arranging tells how far it is and ends when nobody wants it") {
+    Pool pool(1);
+    const auto ops = make_cpu_ops(pool, {});
+    Checkpoint checkpoint = opened(), left = opened();
+    uint64_t told = 0, total = 0, calls = 0;
+    const auto whole = arrange_dense_weights(checkpoint, *ops, 0, [&](uint64_t done, uint64_t all) {
+        CHECK(done >= told);
+        CHECK(done < all);
+        told = done;
+        total = all;
+        return ++calls > 0;
+    });
+    REQUIRE(whole.ok());
+    CHECK(calls > 10);
+    CHECK(total == whole->bytes().size());
+    CHECK(told > total / 2);
+
+    const uint64_t half = calls / 2;
+    calls = 0;
+    const auto none =
+        arrange_dense_weights(left, *ops, 0, [&](uint64_t, uint64_t) { return ++calls < half; });
+    REQUIRE_FALSE(none.ok());
+    CHECK(none.error().code == ErrorCode::kCancelled);
+    CHECK(calls == half);
+}
+
 TEST_CASE("the reference has nothing to arrange") {
     Pool pool(1);
     const auto ops = make_reference_ops(pool);

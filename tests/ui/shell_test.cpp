@@ -189,6 +189,41 @@ TEST_CASE("text is selected over messages and copied as it was written") {
     CHECK(world.clipboard.text == "first\n\nsecond bold end");
 }
 
+TEST_CASE("what is selected is pasted by the middle button, in the chat and in a field") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    world.desk_world.send("first");
+    world.desk_world.answer("second **bold** end");
+    world.frames(3);
+    const auto middle_click = [&](const Box& box) {
+        world.point(box.left + 20, (box.top + box.bottom) / 2);
+        world.input.middle.pressed = true;
+        world.frame();
+        world.input.middle.pressed = false;
+        world.frames(2);
+    };
+    const Thing* zone = world.find("conversation");
+    REQUIRE(zone != nullptr);
+    const Box box = zone->box;
+    world.drag(box.left + 2, box.top + 2, box.right - 20, box.bottom - 30);
+    CHECK(world.clipboard.primary == "first\n\nsecond bold end");
+    CHECK(world.clipboard.text.empty());
+    const Thing* composer = world.find("Message");
+    REQUIRE(composer != nullptr);
+    world.clipboard.primary = "from elsewhere";
+    middle_click(composer->box);
+    CHECK(world.desk_world.desk->draft() == "from elsewhere");
+    // Selected in the field, by the keyboard: offered as well.
+    world.key("Shift+Home");
+    CHECK(world.clipboard.primary == "from elsewhere");
+    world.key("End");
+    world.clipboard.primary = "";
+    world.key("Ctrl+Shift+Left");
+    CHECK(world.clipboard.primary == "elsewhere");
+}
+
 TEST_CASE("the view follows the answer at the end, and stands still for somebody who reads above") {
     if (skipped()) return;
     const TempDirectory directory;

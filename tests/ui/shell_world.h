@@ -18,7 +18,9 @@ class MemoryClipboard final : public Clipboard {
 public:
     std::string clipboard() override { return text; }
     void set_clipboard(std::string_view given) override { text = given; }
-    std::string text;
+    std::string selected() override { return primary; }
+    void set_selected(std::string_view given) override { primary = given; }
+    std::string text, primary;
 };
 
 // Tests of the window need the fonts that ./check installs.

@@ -181,6 +181,30 @@ def first_run(story):
     time.sleep(0.3)
     story.take("palette", ["Rename chat", "Delete chat"])
     desktop.key("Escape")
+    stop_and_go_on(story)
+
+
+def stop_and_go_on(story):
+    """An answer with thinking, stopped, continued and found again by a search over all chats."""
+    desktop = story.desktop
+    desktop.key("ctrl+n")
+    desktop.key("ctrl+t")  # thinking on
+    desktop.type("Tell me a story about the mill.")
+    desktop.key("Return")
+    time.sleep(0.4)
+    story.take("streaming", ["story about the mill"])
+    desktop.key("Escape")
+    story.wait_for("Stopped", 10)
+    story.take("stopped", ["Continue"])
+    desktop.key("ctrl+shift+Return")
+    story.wait_for("from memory", 60)
+    story.take("continued", ["tok/s"])
+    desktop.key("ctrl+shift+f")
+    time.sleep(0.3)
+    desktop.type("workstation")
+    time.sleep(1)
+    story.take("search", ["workstation"])
+    desktop.key("Escape")
 
 
 def all_screens(story, label):
