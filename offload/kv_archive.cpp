@@ -154,6 +154,19 @@ bool KvArchive::adopt(const KvPage& page, KvPart part, const Lock&) {
     return true;
 }
 
+size_t KvArchive::count_known(const KvKey& model, std::span<const TokenId> tokens) const {
+    size_t pages = 0, usable = 0;
+    // The lock is taken page by page: hashing a long prompt takes milliseconds, and nobody shall wait for a question.
+    for (KvKey key = model; tokens.size() >= kPageTokens; tokens = tokens.subspan(kPageTokens)) {
+        key = next(key, tokens.first(kPageTokens));
+        const Lock lock(mutex_);
+        if (!table_.has(key, KvPart::kRows)) break;
+        ++pages;
+        if (table_.has(key, KvPart::kEdge)) usable = pages;
+    }
+    return usable;
+}
+
 bool KvArchive::has(const KvKey& key, KvPart part) const {
     const Lock lock(mutex_);
     return table_.has(key, part);

@@ -99,6 +99,8 @@ public:
     // The longest run of pages of these tokens, from the first on, that somebody can go on from: the last has an edge.
     // They count as used now.
     [[nodiscard]] std::vector<KvKey> find(const KvKey& model, std::span<const TokenId> tokens);
+    // How many pages `find` would give, of those that this process knows of; nothing counts as used, and no file is touched.
+    [[nodiscard]] size_t count_known(const KvKey& model, std::span<const TokenId> tokens) const;
     [[nodiscard]] bool has(const KvKey& key, KvPart part) const;
     // Fills all of `out` with what was written, or says false and forgets the file and what hangs on it.
     [[nodiscard]] bool read(const KvKey& key, KvPart part, std::span<std::byte> out,

@@ -7,12 +7,33 @@
 #include "ui/plot_scale.h"
 
 namespace millrace {
+namespace {
 
-std::string facts_json(const AnswerStats& stats, uint64_t seed, double thought_s) {
+double rate_of(double read, double seconds) {
+    // Fewer tokens say little about how fast a prompt is read.
+    constexpr double kReadMin = 32;
+    return read >= kReadMin && seconds > 0 ? read / seconds : 0;
+}
+
+}  // namespace
+
+double AnswerFacts::prefill_rate(std::string_view by) const {
+    return model == by && tokens > 0 ? rate_of(read, prefill_s) : 0;
+}
+
+double prefill_rate_of(const AnswerStats& stats) {
+    if (stats.generated_tokens == 0) return 0;  // stopped before all was read
+    return rate_of(static_cast<double>(stats.prompt_tokens - stats.reused_tokens),
+                   static_cast<double>(stats.prefill_ns) / 1e9);
+}
+
+std::string facts_json(const AnswerStats& stats, uint64_t seed, double thought_s,
+                       const std::string& model) {
     Json facts{Json::Object{}};
     constexpr double kSecond = 1e9;
     const auto asked = static_cast<double>(stats.expert_hits + stats.expert_misses);
     facts.set("seed", Json(seed));
+    facts.set("model", Json(model));
     facts.set("tokens", Json(stats.generated_tokens));
     facts.set("prompt", Json(stats.prompt_tokens));
     facts.set("reused", Json(stats.reused_tokens));
@@ -40,6 +61,11 @@ AnswerFacts facts_of(const StoredMessage& message) {
     facts.from_memory = number("from_memory", -1);
     facts.drive_bytes = number("drive_bytes", 0);
     facts.drive_s = number("drive_s", 0);
+    facts.read = number("prompt", 0) - number("reused", 0);
+    facts.prefill_s = number("prefill_s", 0);
+    const Json* model = json->find("model");
+    const std::string* name = model == nullptr ? nullptr : model->as_string();
+    if (name != nullptr) facts.model = *name;
     return facts;
 }
 

@@ -76,7 +76,10 @@ struct AppState {
     ChatSettings new_settings;     // and its settings
     std::optional<Running> running;
     DriveLimit drive;
-    std::optional<int64_t> prompt_tokens;  // of the conversation with the draft, as counted last
+    std::optional<PromptCount> prompt;  // of what would be sent, as counted last
+    // Tokens a second that this model reads a prompt with: measured since it was opened, or else remembered by an answer of
+    // the chat that is open. 0: nobody knows.
+    double prefill_rate = 0, prefill_rate_before = 0;
     std::vector<Notice> notices;
     std::vector<LogLine> log;  // the last kLogMax
     SearchState search;

@@ -59,18 +59,19 @@ Branches::Version Branches::version_of(MessageId id) const {
 }
 
 MessageId Branches::newest_leaf(MessageId id) const {
-    MessageId leaf = id;
-    while (true) {
-        MessageId newest = MessageId::kNone;
-        for (const StoredMessage& message : messages_) {
-            if (message.parent == leaf) newest = message.id;
-        }
-        if (newest == MessageId::kNone) return leaf;
-        leaf = newest;
+    // Parents stand before children: from the back, each message knows its newest leaf before its parent asks for it.
+    std::unordered_map<int64_t, MessageId> leaf_below;  // of a parent, by its newest child
+    for (auto at = messages_.rbegin(); at != messages_.rend(); ++at) {
+        const auto below = leaf_below.find(key(at->id));
+        const MessageId leaf = below == leaf_below.end() ? at->id : below->second;
+        if (at->id == id) return leaf;
+        leaf_below.emplace(key(at->parent), leaf);
     }
+    return id;
 }
 
 void Branches::append(StoredMessage message) {
+    ++version_;
     leaf_ = message.id;
     places_[key(message.id)] = messages_.size();
     messages_.push_back(std::move(message));
@@ -79,6 +80,7 @@ void Branches::append(StoredMessage message) {
 void Branches::remove(MessageId id) {
     const StoredMessage* message = find(id);
     if (message == nullptr) return;
+    ++version_;
     const MessageId parent = message->parent;
     const Version version = version_of(id);
     std::unordered_set<int64_t> gone = {static_cast<int64_t>(id)};

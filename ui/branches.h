@@ -28,11 +28,16 @@ public:
         MessageId before = MessageId::kNone, after = MessageId::kNone;  // kNone: there is none
     };
     [[nodiscard]] Version version_of(MessageId id) const;
+    // Another number after each change of the tree or of what is shown of it.
+    [[nodiscard]] uint64_t version() const { return version_; }
     // The leaf to show when this message shall be seen: below it always the newest child.
     [[nodiscard]] MessageId newest_leaf(MessageId id) const;
 
     void append(StoredMessage message);  // becomes the leaf
-    void show(MessageId leaf) { leaf_ = leaf; }
+    void show(MessageId leaf) {
+        leaf_ = leaf;
+        ++version_;
+    }
     // Takes the message and all below it out. The leaf moves to the nearest version or parent if it was among them.
     void remove(MessageId id);
 
@@ -43,6 +48,7 @@ private:
     std::unordered_map<int64_t, size_t> places_;  // id → place in messages_
     std::vector<StoredMessage> messages_;         // parents before children, older before newer
     MessageId leaf_ = MessageId::kNone;
+    uint64_t version_ = 0;
 };
 
 }  // namespace millrace

@@ -31,6 +31,26 @@ Box draw_card(Ui& ui, const Box& box, std::string_view title, std::string_view a
 
 float card_frame_height(const Ui& ui) { return ui.px(kTitle + 6 + kPad); }
 
+Box overlay_card(Ui& ui, float width, float height, float top_share) {
+    ui.canvas().fill(ui.whole(), ui.tone(Tone::kShade), 0);
+    width = std::min(width, ui.whole().width() - ui.px(32));
+    height = std::min(height, ui.whole().height() - ui.px(32));
+    const float left = std::round((ui.whole().width() - width) / 2);
+    const float top = std::round(std::max(ui.px(16), (ui.whole().height() - height) * top_share));
+    const Box box = {left, top, left + width, top + height};
+    ui.canvas().fill(box, ui.tone(Tone::kGround), ui.px(12));
+    ui.canvas().outline(box, ui.tone(Tone::kBorder), ui.px(12), 1);
+    return {box.left + ui.px(20), box.top + ui.px(16), box.right - ui.px(20),
+            box.bottom - ui.px(16)};
+}
+
+bool pressed_outside(const Ui& ui, const Box& inside) {
+    const PersonInput& input = ui.input();
+    const float out = ui.px(20);
+    const Box box = {inside.left - out, inside.top - out, inside.right + out, inside.bottom + out};
+    return input.left.pressed && ui.layer_is_top() && !box.contains(input.x, input.y);
+}
+
 CardPage::CardPage(Ui& ui, std::string_view name, const Box& box, Scroll& scroll)
     : ui_(ui), box_(box) {
     scroll.at_end = false;

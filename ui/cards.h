@@ -1,5 +1,5 @@
 #pragma once
-// Cards in one or two columns on a page that scrolls: engine, models, benchmark.
+// Cards: in one or two columns on a page that scrolls (engine, models, benchmark), or alone over a shaded page.
 
 #include <array>
 #include <string_view>
@@ -14,6 +14,10 @@ namespace millrace {
                             std::string_view action = {}, bool* acted = nullptr);
 // What a card's frame adds to its content's height.
 [[nodiscard]] float card_frame_height(const Ui& ui);
+
+// A card in the middle of a shaded page; returns its inside.
+[[nodiscard]] Box overlay_card(Ui& ui, float width, float height, float top_share);
+[[nodiscard]] bool pressed_outside(const Ui& ui, const Box& inside);
 
 class CardPage {
 public:

@@ -85,6 +85,12 @@ constexpr auto make = [] {
          }},
         {"chat.find", "Find in this chat", Group::kChat, "Ctrl+F", has_chat,
          [](D&, V& v) { open_find(v); }},
+        {"chat.branches", "Branches of this chat", Group::kChat, "Ctrl+Shift+B", has_chat,
+         [](D& d, V& v) {
+             d.go(Screen::kChat);
+             v.branches.open = v.branches.opened = true;
+             v.branches.at = d.state().chat->branches.leaf();
+         }},
         {"edit.undo", "Undo", Group::kChat, "Ctrl+Z",
          [](const D& d, const V&) { return d.can_undo(); }, [](D& d, V&) { d.undo(); }},
 

@@ -4,22 +4,12 @@
 #include <cmath>
 
 #include "core/base/strings.h"
+#include "ui/plot_scale.h"
+#include "ui/reading.h"
 #include "ui/views.h"
 
 namespace millrace {
 namespace {
-
-std::string thousands(int64_t number) {
-    std::string text = std::to_string(number);
-    for (size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
-    return text;
-}
-
-std::string seconds_text(double seconds) {
-    if (seconds < 60) return cat(fixed(seconds, 0), " s");
-    if (seconds < 3600) return cat(fixed(seconds / 60, 0), " min");
-    return cat(fixed(seconds / 3600, 1), " h");
-}
 
 // What the answer that runs is at, in a line; `share` of the bar, or below 0 where there is none.
 std::string progress_text(const Running& running, double now, float& share) {
@@ -32,20 +22,19 @@ std::string progress_text(const Running& running, double now, float& share) {
             const double spent = now - running.writing_s;
             if (running.tokens < 2 || spent <= 0) return "Writing…";
             return cat("Writing · ", fixed(static_cast<double>(running.tokens) / spent, 1),
-                       " tok/s · ", thousands(running.tokens), " tokens");
+                       " tok/s · ", count_text(running.tokens), " tokens");
         }
     }
     const auto total = static_cast<double>(std::max<int64_t>(1, running.total));
     share = static_cast<float>(static_cast<double>(running.done) / total);
     std::string text =
-        cat("Reading ", thousands(running.done), " of ", thousands(running.total), " tokens");
+        cat("Reading ", count_text(running.done), " of ", count_text(running.total), " tokens");
     const double spent = now - running.reading_s;
     const auto read = static_cast<double>(running.done - running.done_at_first);
     if (spent > 0.2 && read > 0) {
         const double rate = read / spent;
-        text +=
-            cat(" · ", fixed(rate, rate < 10 ? 1 : 0), " tok/s · ",
-                seconds_text(static_cast<double>(running.total - running.done) / rate), " left");
+        text += cat(" · ", fixed(rate, rate < 10 ? 1 : 0), " tok/s · ",
+                    time_text(static_cast<double>(running.total - running.done) / rate), " left");
     }
     return text;
 }
@@ -68,31 +57,6 @@ void progress_bar(Frame& frame, const Box& box) {
             frame.desk.stop();
     } else if (ui.button("Stop", {box.right - button, box.top, box.right, box.bottom})) {
         frame.desk.stop();
-    }
-}
-
-// How much of the context the conversation takes, with the draft.
-void context_bar(Frame& frame, const Box& box) {
-    Ui& ui = frame.ui;
-    const AppState& state = frame.desk.state();
-    if (!state.model.facts || !state.prompt_tokens) return;
-    const int64_t used = *state.prompt_tokens, whole = state.model.facts->context_max;
-    const float share = static_cast<float>(used) / static_cast<float>(std::max<int64_t>(1, whole));
-    const Tone tone = share > 0.9F ? Tone::kBad : share > 0.7F ? Tone::kCaution : Tone::kMuted;
-    const std::string text = cat(thousands(used), " of ", thousands(whole), " tokens");
-    const float width = ui.label(text, box, Size::kCaption, tone, Align::kRight);
-    const float right = box.right - width - ui.px(10), middle = (box.top + box.bottom) / 2;
-    const Box track = {right - ui.px(90), middle - ui.px(2), right, middle + ui.px(2)};
-    ui.canvas().fill(track, ui.tone(Tone::kPressed), ui.px(2));
-    ui.canvas().fill(
-        {track.left, track.top, track.left + track.width() * std::min(1.F, share), track.bottom},
-        ui.tone(share > 0.9F   ? Tone::kBad
-                : share > 0.7F ? Tone::kCaution
-                               : Tone::kAccent),
-        ui.px(2));
-    if (box.contains(ui.input().x, ui.input().y) && ui.layer_is_top()) {
-        ui.tooltip(cat("The conversation with what you are writing: ", thousands(used),
-                       " tokens.\nFree: ", thousands(std::max<int64_t>(0, whole - used)), "."));
     }
 }
 
@@ -173,8 +137,13 @@ void composer_view(Frame& frame, const Box& box, float& height) {
         frame.view.focus_composer = true;
     }
     y = bottom + ui.px(6);
-    thinking_switch(frame, left + ui.px(4), y, ui.px(24));
-    context_bar(frame, {left + width / 2, y, left + width - ui.px(4), y + ui.px(24)});
+    const float row = ui.px(24), inset = ui.px(4);
+    const float taken = thinking_switch(frame, left + inset, y, row) + ui.px(24);
+    // A narrow window has no room for both in one row.
+    const bool beside = width - taken >= ui.px(380);
+    if (!beside) y += row + inset;
+    const float begin = left + (beside ? taken : inset);
+    context_view(frame, {begin, y, left + width - inset, y + row});
     y += ui.px(32);
     const float wanted = std::round(y - top);
     if (wanted != height) ui.be_restless();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "core/base/strings.h"
 #include "ui/answer_facts.h"
@@ -45,6 +46,11 @@ public:
         }
         ++view_.frame;
         if (view_.reveal_found) reveal();
+        if (const MessageId wanted = std::exchange(view_.reveal_message, MessageId::kNone);
+            wanted != MessageId::kNone) {
+            const auto at = std::ranges::find(shown_, wanted) - shown_.begin();
+            reveal(static_cast<size_t>(at), [](const RichText&) { return 0.F; });
+        }
         ui_.begin_scroll("conversation", box_, view_.chat_scroll, true);
         measure_visible();
         float y = box_.top + ui_.px(20) - view_.chat_scroll.offset;
@@ -436,11 +442,18 @@ private:
         if (view_.found.empty()) return;
         view_.reveal_found = false;
         const FoundPlace& place = view_.found[std::min(view_.found_here, view_.found.size() - 1)];
-        if (place.message >= shown_.size()) return;
+        reveal(place.message,
+               [&](const RichText& content) { return content.box_of(place.range.begin).top; });
+    }
+
+    // `inside`: how far below the top of the message's content.
+    template <class Inside>
+    void reveal(size_t message, const Inside& inside) {
+        if (message >= shown_.size()) return;
         float y = ui_.px(20);
-        for (size_t i = 0; i < place.message; ++i) y += height_of(i);
-        MessageText& text = text_of(place.message);
-        y += thinking_height(place.message, text) + text.content->box_of(place.range.begin).top;
+        for (size_t i = 0; i < message; ++i) y += height_of(i);
+        MessageText& text = text_of(message);
+        y += thinking_height(message, text) + inside(*text.content);
         view_.chat_scroll.at_end = false;
         view_.chat_scroll.offset = std::max(0.F, y - box_.height() / 3);
         // What lies before it may not have been measured yet: once more when it has.

@@ -137,7 +137,8 @@ void Desk::refresh_chats() {
 
 void Desk::leave_chat() {
     save_due();
-    state_.prompt_tokens.reset();
+    state_.prompt.reset();
+    ++counts_;  // a count that is still on its way is of another chat
     count_wanted_ = true;
     count_since_s_ = parts_.now_s();
     ++opens_;  // an older `open_chat` that is still on its way is void

@@ -116,6 +116,7 @@ private:
     void save_answer();
     void save_due();
     void count();
+    [[nodiscard]] double rate_of_earlier_answers(MessageId leaf) const;
     [[nodiscard]] std::vector<Message> conversation_to(MessageId last) const;
     void begin_answer(MessageId question);
     void ask_model(MessageId answer, MessageId question, std::vector<int32_t> so_far,

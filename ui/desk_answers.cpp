@@ -272,6 +272,8 @@ void Desk::report(ModelReport told) {
     switch (told.kind) {
         case ModelReport::Kind::kOpening:
             state_.model = {.phase = ModelPhase::kOpening, .text = told.text, .facts = {}};
+            state_.prompt.reset();
+            state_.prefill_rate = 0;
             break;
         case ModelReport::Kind::kReady:
             state_.model = {.phase = ModelPhase::kReady, .text = "", .facts = told.facts};
@@ -283,7 +285,7 @@ void Desk::report(ModelReport told) {
             log(told.text, true);
             break;
         case ModelReport::Kind::kCounted:
-            if (told.number == counts_) state_.prompt_tokens = told.total;
+            if (told.number == counts_) state_.prompt = told.count;
             break;
         default:
             if (!state_.running || told.number != state_.running->ask) break;
@@ -370,7 +372,10 @@ void Desk::finish_answer(const ModelReport& told) {
         const Running& running = *state_.running;
         const double until = running.answer_s > 0 ? running.answer_s : parts_.now_s();
         answer.facts = facts_json(told.stats, seed_of(answer, 0),
-                                  running.writing_s > 0 ? until - running.writing_s : -1);
+                                  running.writing_s > 0 ? until - running.writing_s : -1,
+                                  state_.model.facts ? state_.model.facts->name : "");
+        const double rate = prefill_rate_of(told.stats);
+        if (rate > 0) state_.prefill_rate = rate;
     }
     show_running();
     save_answer();
@@ -403,14 +408,41 @@ void Desk::save_answer() {
 void Desk::count() {
     count_wanted_ = false;
     if (state_.model.phase != ModelPhase::kReady) return;
-    std::vector<Message> messages =
-        conversation_to(state_.chat ? state_.chat->branches.leaf() : MessageId::kNone);
-    if (!draft().empty()) messages.push_back({.role = Role::kUser, .content = draft()});
-    if (messages.empty()) {
-        state_.prompt_tokens = 0;
+    const MessageId leaf = state_.chat ? state_.chat->branches.leaf() : MessageId::kNone;
+    const StoredMessage* last = state_.chat ? state_.chat->branches.find(leaf) : nullptr;
+    state_.prefill_rate_before = rate_of_earlier_answers(leaf);
+    CountAsk ask;
+    ask.number = ++counts_;
+    ask.think = chat_settings().think;
+    // What would be sent next: the draft; else an answer that goes on, a question that still waits for one, or a question
+    // of which nothing is written yet.
+    const bool answered = last == nullptr || last->author == Author::kAssistant;
+    const bool unfinished = last != nullptr && last->state != MessageState::kWhole;
+    if (draft().empty() && answered && unfinished) {
+        ask.messages = conversation_to(last->parent);
+        ask.so_far = last->tokens;
+    } else {
+        ask.messages = conversation_to(leaf);
+        if (answered || !draft().empty()) ask.draft = draft();
+    }
+    if (ask.messages.empty() && draft().empty()) {
+        state_.prompt = PromptCount{};
         return;
     }
-    port_->count(++counts_, std::move(messages), chat_settings().think);
+    port_->count(std::move(ask));
+}
+
+double Desk::rate_of_earlier_answers(MessageId leaf) const {
+    if (!state_.chat || !state_.model.facts) return 0;
+    constexpr int kLookedAt = 16;
+    const Branches& branches = state_.chat->branches;
+    const StoredMessage* message = branches.find(leaf);
+    for (int i = 0; message != nullptr && i < kLookedAt; ++i) {
+        const double rate = facts_of(*message).prefill_rate(state_.model.facts->name);
+        if (rate > 0) return rate;
+        message = branches.find(message->parent);
+    }
+    return 0;
 }
 
 }  // namespace millrace

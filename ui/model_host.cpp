@@ -10,12 +10,6 @@
 namespace millrace {
 namespace {
 
-struct Count {
-    uint64_t number = 0;
-    std::vector<Message> messages;
-    std::string think;
-};
-
 class ModelHost final : public ModelPort {
 public:
     ModelHost(ModelOpener opener, Listener listener)
@@ -44,10 +38,10 @@ public:
         arrived_.notify_one();
     }
     void stop() override { stopped_ = true; }
-    void count(uint64_t number, std::vector<Message> messages, const std::string& think) override {
+    void count(CountAsk ask) override {
         {
             const std::scoped_lock lock(mutex_);
-            to_count_ = Count{number, std::move(messages), think};
+            to_count_ = std::move(ask);
         }
         arrived_.notify_one();
     }
@@ -75,6 +69,7 @@ private:
     }
 
     void open_now(const Path& directory, const std::stop_token& stop) {
+        meter_ = {};
         opened_ = {};  // frees the memory before the next one takes it
         std::string told;
         const auto say = [&](std::string text) {
@@ -173,33 +168,46 @@ private:
     }
 
     void count_now() {
-        std::optional<Count> wanted;
+        std::optional<CountAsk> wanted;
         {
             const std::scoped_lock lock(mutex_);
             wanted.swap(to_count_);
         }
         if (!wanted || !opened_.conversation) return;
-        const Result<RenderOptions> thinking =
-            thinking_options(*opened_.conversation, wanted->think);
-        if (!thinking.ok()) return;
-        const Result<Prompt> prompt = opened_.conversation->render(wanted->messages, *thinking);
-        if (!prompt.ok()) return;
         ModelReport report;
         report.kind = ModelReport::Kind::kCounted;
         report.number = wanted->number;
-        report.total = static_cast<int64_t>(prompt->ids.size());
+        if (Result<PromptCount> counted = measure(*wanted); counted.ok()) report.count = *counted;
         listener_(std::move(report));
+    }
+
+    Result<PromptCount> measure(CountAsk& ask) {
+        const RenderOptions thinking = TRY(thinking_options(*opened_.conversation, ask.think));
+        MeteredPrompt prompt;
+        if (ask.draft) {
+            ask.messages.push_back({.role = Role::kUser, .content = *std::move(ask.draft)});
+            prompt.last = MeteredPrompt::Last::kDraft;
+        }
+        prompt.messages = ask.messages;
+        prompt.so_far = ask.so_far;
+        PromptCount count;
+        count.context = TRY(meter_.measure(*opened_.conversation, prompt, thinking));
+        const KeptTokens known = opened_.engine->known(meter_.ids());
+        count.known = known.tokens;
+        count.archived = known.archived;
+        return count;
     }
 
     ModelOpener opener_;
     Listener listener_;
-    OpenedModel opened_;  // the model thread's
+    OpenedModel opened_;  // the model thread's, and
+    PromptMeter meter_;   // of this model
     std::atomic<bool> stopped_{false};
     mutable std::mutex mutex_;
     std::condition_variable_any arrived_;
     std::optional<Path> to_open_;  // guarded by mutex_, as all below
     std::optional<Ask> to_ask_;
-    std::optional<Count> to_count_;
+    std::optional<CountAsk> to_count_;
     const LiveFeed* feed_ = nullptr;
     std::jthread thread_;  // last: it uses all of the above
 };

@@ -12,6 +12,7 @@
 #include "core/base/file.h"
 #include "core/engine/engine.h"
 #include "core/talk/answer_stream.h"
+#include "core/text/prompt_meter.h"
 
 namespace millrace {
 
@@ -33,6 +34,21 @@ struct Ask {
     std::vector<int32_t> so_far;  // ids of the answer, to go on with it
 };
 
+// What would be sent, to be counted.
+struct CountAsk {
+    uint64_t number = 0;  // of the asker; the report carries it
+    std::vector<Message> messages{};
+    std::optional<std::string> draft{};  // of the question that follows them; may be empty
+    std::string think{};
+    std::vector<int32_t> so_far{};  // without a draft: ids of the answer that goes on
+};
+
+struct PromptCount {
+    ContextCount context;
+    // Of its tokens, those that the model need not read again; of these, those that come from the archive.
+    int64_t known = 0, archived = 0;
+};
+
 struct ModelReport {
     enum class Kind : uint8_t {
         kOpening,  // text: what is being done
@@ -42,12 +58,13 @@ struct ModelReport {
         kGrown,    // the answer so far is longer: text parts and ids are what is new
         kFinished,
         kFailed,   // text says why
-        kCounted,  // total: tokens of the conversation that was asked about
+        kCounted,  // count, or nothing where the conversation cannot be rendered
     };
     Kind kind = Kind::kOpening;
     uint64_t number = 0;  // of the Ask, or of the count
     std::string text;
     std::optional<ModelFacts> facts;
+    std::optional<PromptCount> count;
     int64_t done = 0, total = 0;
     std::string content, reasoning;
     std::vector<int32_t> ids;
@@ -64,9 +81,9 @@ public:
     virtual void open(const Path& directory) = 0;
     virtual void ask(Ask ask) = 0;  // one at a time: after the last one has finished
     virtual void stop() = 0;        // the answer that runs; kFinished with kCancelled follows
-    // How many tokens the prompt of this conversation has: kCounted. An older count that waits is forgotten.
-    virtual void count(uint64_t number, std::vector<Message> messages,
-                       const std::string& think) = 0;
+    // How many tokens the prompt of this conversation has, of which kind, and how many of them the model still knows:
+    // kCounted, also while an answer runs. An older count that waits is forgotten.
+    virtual void count(CountAsk ask) = 0;
     // What the engine is doing; null while no model is open. Valid until the next `open`.
     [[nodiscard]] virtual const LiveFeed* feed() const = 0;
 };

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/base/strings.h"
+#include "ui/cards.h"
 #include "ui/commands.h"
 #include "ui/views.h"
 
@@ -13,27 +14,6 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kGroupNames = {"Chat", "Answers", "View", "Files",
                                                          "Program"};
-
-// A card in the middle of a shaded page; returns its inside.
-Box card(Ui& ui, float width, float height, float top_share) {
-    ui.canvas().fill(ui.whole(), ui.tone(Tone::kShade), 0);
-    width = std::min(width, ui.whole().width() - ui.px(32));
-    height = std::min(height, ui.whole().height() - ui.px(32));
-    const float left = std::round((ui.whole().width() - width) / 2);
-    const float top = std::round(std::max(ui.px(16), (ui.whole().height() - height) * top_share));
-    const Box box = {left, top, left + width, top + height};
-    ui.canvas().fill(box, ui.tone(Tone::kGround), ui.px(12));
-    ui.canvas().outline(box, ui.tone(Tone::kBorder), ui.px(12), 1);
-    return {box.left + ui.px(20), box.top + ui.px(16), box.right - ui.px(20),
-            box.bottom - ui.px(16)};
-}
-
-bool pressed_outside(const Ui& ui, const Box& inside) {
-    const PersonInput& input = ui.input();
-    const float out = ui.px(20);
-    const Box box = {inside.left - out, inside.top - out, inside.right + out, inside.bottom + out};
-    return input.left.pressed && ui.layer_is_top() && !box.contains(input.x, input.y);
-}
 
 struct DialogText {
     std::string_view title, explanation, hint, done;
@@ -103,7 +83,7 @@ void palette_view(Frame& frame) {
     Ui& ui = frame.ui;
     ui.begin_layer();
     ui.push_id("palette");
-    const Box inside = card(ui, ui.px(560), ui.px(460), 0.18F);
+    const Box inside = overlay_card(ui, ui.px(560), ui.px(460), 0.18F);
     const std::vector<const Command*> found = matching(view.palette_words->text());
     // Before the field sees them.
     if (ui.take(Key::kDown)) ++view.palette_at;
@@ -158,7 +138,7 @@ void dialog_view(Frame& frame) {
     ui.push_id("dialog");
     const bool exports = view.dialog.kind == DialogKind::kExport;
     const float height = ui.px(190 + (exports ? 40 : 0)) + ui.px(24) * (text.lines - 1);
-    const Box inside = card(ui, ui.px(620), height, 0.35F);
+    const Box inside = overlay_card(ui, ui.px(620), height, 0.35F);
     float y = inside.top;
     ui.text(text.title, inside.left, y + ui.px(20), Size::kHeading, Tone::kText);
     y += ui.px(34);
@@ -208,8 +188,8 @@ void menu_view(Frame& frame) {
     ViewState& view = frame.view;
     if (!view.menu_at) return;
     Ui& ui = frame.ui;
-    constexpr std::array<std::string_view, 10> entries = {
-        "chat.rename", "chat.pin",  "chat.system", "chat.find",   "file.markdown",
+    constexpr std::array<std::string_view, 11> entries = {
+        "chat.rename", "chat.pin",  "chat.system", "chat.find",   "chat.branches", "file.markdown",
         "file.html",   "file.json", "file.import", "chat.delete", "view.palette"};
     ui.begin_layer();
     ui.push_id("menu");
@@ -253,7 +233,7 @@ void help_view(Frame& frame) {
     Ui& ui = frame.ui;
     ui.begin_layer();
     ui.push_id("help");
-    const Box inside = card(ui, ui.px(640), ui.px(720), 0.4F);
+    const Box inside = overlay_card(ui, ui.px(640), ui.px(720), 0.4F);
     ui.text("Keys", inside.left, inside.top + ui.px(20), Size::kHeading, Tone::kText);
     const float close_width = ui.button_width("Close");
     const bool close = ui.button(

@@ -58,6 +58,7 @@ void draw_shell(Frame& frame) {
     draw_screen(frame, page);
     notices_view(frame);
     menu_view(frame);
+    branches_view(frame);
     palette_view(frame);
     dialog_view(frame);
     help_view(frame);

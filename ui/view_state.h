@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/store/exchange.h"
+#include "ui/branch_map.h"
 #include "ui/desk.h"
 #include "ui/engine_view_state.h"
 #include "ui/typeset/editor.h"
@@ -60,6 +61,22 @@ struct Dialog {
     ExportWhat what = ExportWhat::kBranch;
 };
 
+// The overview of the chat's branches.
+struct BranchesViewState {
+    struct Key {
+        ChatId chat = {};
+        MessageId last = MessageId::kNone, leaf = MessageId::kNone;
+        size_t size = 0;
+        uint64_t version = 0;
+        bool operator==(const Key&) const = default;
+    };
+    bool open = false, opened = false;  // opened: in this frame
+    MessageId at = MessageId::kNone;    // where the keyboard stands
+    Scroll scroll;
+    Key key;  // of the tree that `map` was made of
+    BranchMap map;
+};
+
 struct ViewState {
     explicit ViewState(FontSet& fonts);
 
@@ -87,6 +104,7 @@ struct ViewState {
     std::string found_for;
     size_t found_here = 0;
     bool reveal_found = false;
+    MessageId reveal_message = MessageId::kNone;  // to be scrolled to
 
     // Over the page.
     bool palette_open = false;
@@ -97,6 +115,7 @@ struct ViewState {
     bool focus_dialog = false;
     std::optional<std::pair<float, float>> menu_at;  // of the chat's menu
     bool help_open = false;
+    BranchesViewState branches;
 
     // Rail, settings, logs.
     Scroll rail_scroll, settings_scroll, log_scroll, found_scroll, help_scroll;

@@ -20,6 +20,7 @@ void rail_view(Frame& frame, const Box& box);
 void chat_view(Frame& frame, const Box& box);
 void conversation_view(Frame& frame, const Box& box);
 void composer_view(Frame& frame, const Box& box, float& height);
+void context_view(Frame& frame, const Box& box);  // in the composer
 void welcome_view(Frame& frame, const Box& box);
 void engine_view(Frame& frame, const Box& box);  // the screen
 void engine_pane(Frame& frame, const Box& box);  // beside the chat
@@ -34,6 +35,7 @@ void menu_view(Frame& frame);
 void palette_view(Frame& frame);
 void dialog_view(Frame& frame);
 void help_view(Frame& frame);
+void branches_view(Frame& frame);
 void notices_view(Frame& frame);
 
 // Takes in what the workshop's jobs report, tells of what has ended, moves the benchmark on. Once a frame.

@@ -167,6 +167,9 @@ Result<Ticket> Engine::submit(Request request) {
 const ModelConfig& Engine::config() const { return loop_->model->config(); }
 const MemoryPlan& Engine::memory_plan() const { return loop_->model->plan(); }
 int64_t Engine::context_max() const { return loop_->model->context_max(); }
+KeptTokens Engine::known(std::span<const TokenId> prompt) const {
+    return loop_->model->known(prompt);
+}
 ExpertCacheStats Engine::expert_stats() const { return loop_->model->expert_stats(); }
 const LiveFeed& Engine::live() const { return loop_->live; }
 

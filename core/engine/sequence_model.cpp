@@ -1,5 +1,8 @@
 #include "core/engine/sequence_model.h"
 
+#include <algorithm>
+
+#include "core/engine/held_tokens.h"
 #include "core/engine/session.h"
 
 namespace millrace {
@@ -12,7 +15,8 @@ public:
         : runtime_(std::move(runtime)),
           plan_(runtime_->plan()),
           session_(std::move(session)),
-          archive_(std::move(archive)) {
+          archive_(std::move(archive)),
+          held_(session_.context_max()) {
         if (archive_) plan_.archive_bytes = SessionArchive::memory_bytes(runtime_->config());
     }
 
@@ -24,10 +28,14 @@ public:
     ExpertPulse expert_pulse() const override { return runtime_->expert_pulse(); }
 
     KeptTokens keep(std::span<const TokenId> prompt) override {
-        if (archive_) return archive_->keep(session_, prompt);
-        const int64_t kept = session_.reusable(prompt);
-        session_.roll_back(kept);
-        return {kept, 0};
+        const KeptTokens kept = archive_ ? archive_->keep(session_, prompt) : roll_back(prompt);
+        held_.replace(session_);
+        return kept;
+    }
+    KeptTokens known(std::span<const TokenId> prompt) const override {
+        const int64_t held = held_.reusable(prompt);
+        const int64_t archived = archive_ ? archive_->known(prompt) : 0;
+        return {std::max(held, archived), std::max<int64_t>(0, archived - held)};
     }
     void watch(StepWatch* watch) override { runtime_->step().watch(watch); }
     void observe(StepObserver* observer) override { runtime_->step().observe(observer); }
@@ -36,17 +44,28 @@ public:
         const Status done =
             runtime_->forward(session_, tokens, wanted ? LogitsWanted::kLast : LogitsWanted::kNone,
                               {logits.data(), wanted ? 1 : 0, static_cast<int64_t>(logits.size())});
+        held_.extend(session_);
         // Also when it was stopped: pages for which there was no room before may find some now, and there may be no later.
         if (archive_) archive_->store(session_);
         return done;
     }
-    void reset() override { session_.reset(); }
+    void reset() override {
+        session_.reset();
+        held_.replace(session_);
+    }
 
 private:
+    KeptTokens roll_back(std::span<const TokenId> prompt) {
+        const int64_t kept = session_.reusable(prompt);
+        session_.roll_back(kept);
+        return {kept, 0};
+    }
+
     std::unique_ptr<Runtime> runtime_;
     MemoryPlan plan_;
     Session session_;
     std::unique_ptr<SessionArchive> archive_;  // null: none
+    HeldTokens held_;
 };
 
 }  // namespace

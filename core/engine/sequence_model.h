@@ -31,6 +31,8 @@ public:
     // Takes the sequence to the longest part of `prompt` that it holds, or the archive does; at least one token of the
     // prompt is left over.
     [[nodiscard]] virtual KeptTokens keep(std::span<const TokenId> prompt) = 0;
+    // What `keep` would say, as far as that can be told without touching anything. Any thread.
+    [[nodiscard]] virtual KeptTokens known(std::span<const TokenId> /*prompt*/) const { return {}; }
     // Who watches and who is told of every append from now on; null: nobody.
     virtual void watch(StepWatch* /*watch*/) {}
     virtual void observe(StepObserver* /*observer*/) {}

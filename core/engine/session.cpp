@@ -25,9 +25,11 @@ int64_t Session::reusable(std::span<const TokenId> prompt) const {
 }
 
 bool Session::can_roll_back_to(int64_t length) const {
-    const int64_t farthest = std::max(farthest_, this->length());
-    return length == 0 || (length >= nearest_ && length <= this->length() &&
-                           farthest - length <= kv_->limits().rollback_max);
+    return length == 0 || (length >= rollback_min() && length <= this->length());
+}
+
+int64_t Session::rollback_min() const {
+    return std::max(nearest_, std::max(farthest_, length()) - kv_->limits().rollback_max);
 }
 
 void Session::roll_back(int64_t length) {

@@ -37,6 +37,8 @@ public:
     // tokens had never been. Allowed if `can_roll_back_to(length)`.
     void roll_back(int64_t length);
     [[nodiscard]] bool can_roll_back_to(int64_t length) const;
+    // Of the lengths that can be gone back to, the least but 0.
+    [[nodiscard]] int64_t rollback_min() const;
     void reset() { roll_back(0); }  // always allowed
 
     // For the forward pass.

@@ -63,6 +63,12 @@ KeptTokens SessionArchive::keep(Session& session, std::span<const TokenId> promp
     return {kept, 0};
 }
 
+int64_t SessionArchive::known(std::span<const TokenId> prompt) const {
+    if (prompt.empty()) return 0;
+    const size_t pages = archive_.count_known(model_, prompt.first(prompt.size() - 1));
+    return static_cast<int64_t>(pages) * kKvPageTokens;
+}
+
 // False: something was missing, and the archive has forgotten it. `valid` of the first pages need not be read; they grow.
 bool SessionArchive::take_in(Session& session, std::span<const KvKey> found, size_t& valid) {
     const std::span<const std::byte> edge = reader_.read_edge(found.back());

@@ -36,6 +36,8 @@ public:
     // Takes the session to the longest part of the prompt that it holds or the archive does, and leaves at least one token
     // to compute.
     [[nodiscard]] KeptTokens keep(Session& session, std::span<const TokenId> prompt);
+    // The tokens of the prompt that the archive would give. Any thread.
+    [[nodiscard]] int64_t known(std::span<const TokenId> prompt) const;
     // After the session has grown: offers what is new.
     void store(Session& session);
     // Until all that was offered is written or given up.

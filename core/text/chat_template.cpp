@@ -121,13 +121,16 @@ std::string_view task_token(Task task) {
 
 class Renderer {
 public:
-    Renderer(std::vector<Turn> turns, ThinkingMode mode, bool drop)
-        : turns_(std::move(turns)),
+    Renderer(std::span<const Message> messages, std::vector<Turn> turns, ThinkingMode mode,
+             bool drop)
+        : messages_(messages),
+          turns_(std::move(turns)),
           thinking_(mode == ThinkingMode::kThinking),
           drop_(drop),
           last_user_(last_user(turns_)) {}
 
     RenderedChat render(std::string_view effort_prefix) {
+        part(ChatPart::Kind::kInstructions, messages_.data());
         ours(prompt::kBeginOfSentence);
         if (thinking_ && !turns_.empty()) ours(effort_prefix);
         for (size_t i = 0; i < turns_.size(); ++i) {
@@ -140,9 +143,16 @@ public:
 private:
     void ours(std::string_view text) { out_.text.add_template(text); }
     void theirs(std::string_view text) { out_.text.add_content(text); }
+    void part(ChatPart::Kind kind, const Message* message) {
+        out_.parts.push_back({.begin = out_.text.text().size(),
+                              .kind = kind,
+                              .message = static_cast<size_t>(message - messages_.data())});
+    }
 
     void turn(size_t i) {
         const Turn& turn = turns_[i];
+        const bool instructs = turn.role == Role::kSystem || turn.role == Role::kDeveloper;
+        part(instructs ? ChatPart::Kind::kInstructions : ChatPart::Kind::kTurn, turn.message);
         switch (turn.role) {
             case Role::kDeveloper: ours(prompt::kUser); [[fallthrough]];
             case Role::kSystem:
@@ -180,6 +190,7 @@ private:
         ours(prompt::kUser);
         std::string_view between;
         for (const Block& block : turn.blocks) {
+            part(ChatPart::Kind::kTurn, block.source);
             ours(between);
             between = "\n\n";
             if (block.is_result()) ours("<tool_result>");
@@ -194,8 +205,11 @@ private:
         const bool after_task = i > 0 && turns_[i - 1].task.has_value();
         const bool with_reasoning = !drop_ || static_cast<ptrdiff_t>(i) > last_user_;
         if (thinking_ && !after_task && with_reasoning) {
-            if (!turns_[i].reasoning_dropped) theirs(message.reasoning);
+            const bool reasons = !turns_[i].reasoning_dropped && !message.reasoning.empty();
+            if (reasons) part(ChatPart::Kind::kReasoning, &message);
+            if (reasons) theirs(message.reasoning);
             ours(prompt::kThinkEnd);
+            if (reasons) part(ChatPart::Kind::kTurn, &message);
         }
         theirs(message.content);
         if (!message.tool_calls.empty()) {
@@ -254,6 +268,7 @@ private:
         }
     }
 
+    std::span<const Message> messages_;
     std::vector<Turn> turns_;
     bool thinking_, drop_;
     ptrdiff_t last_user_;
@@ -293,7 +308,7 @@ Result<RenderedChat> render_chat(std::span<const Message> messages, const Render
                                    [](const Message& m) { return !m.tools.empty(); });
     const bool drop = options.earlier == EarlierReasoning::kDrop && !tools;
     if (drop && options.mode == ThinkingMode::kThinking) drop_earlier(turns);
-    return Renderer(std::move(turns), options.mode, drop).render(effort_prefix);
+    return Renderer(messages, std::move(turns), options.mode, drop).render(effort_prefix);
 }
 
 Result<ChatRequest> ChatRequest::parse(const Json& request) {

@@ -59,9 +59,22 @@ struct RenderOptions {
 // What the model writes first after this prompt.
 enum class StreamStart : uint8_t { kReasoning, kAnswer, kToolBlock };
 
+// Whose bytes they are: all from `begin` on, up to the next part. With the tokens that frame them.
+struct ChatPart {
+    enum class Kind : uint8_t {
+        kInstructions,  // begin of sentence, effort, system and developer messages
+        kTurn,          // what was asked and answered
+        kReasoning,
+    };
+    size_t begin = 0;
+    Kind kind = Kind::kInstructions;
+    size_t message = 0;  // its place among the messages
+};
+
 struct RenderedChat {
     MarkedText text;
     StreamStart start = StreamStart::kAnswer;
+    std::vector<ChatPart> parts{};  // in order, the first begins at 0
 };
 
 // kInvalid if the table does not know the effort. No message at all gives a bare BOS.

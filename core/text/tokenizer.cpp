@@ -13,6 +13,23 @@ namespace {
 constexpr uint64_t kFileBytesMax = uint64_t{128} << 20;
 constexpr size_t kTextBytesMax = size_t{1} << 30;
 
+// How far both texts, and whose their bytes are, begin alike.
+size_t common_bytes(const MarkedText& a, const MarkedText& b) {
+    const std::string &x = a.text(), &y = b.text();
+    const auto most = static_cast<ptrdiff_t>(std::min(x.size(), y.size()));
+    size_t same = static_cast<size_t>(std::mismatch(x.begin(), x.begin() + most, y.begin()).first -
+                                      x.begin());
+    const auto p = a.template_ranges(), q = b.template_ranges();
+    for (size_t i = 0; i < std::max(p.size(), q.size()); ++i) {
+        if (i >= p.size() || i >= q.size()) {
+            return std::min(same, i < p.size() ? p[i].begin : q[i].begin);
+        }
+        if (p[i].begin != q[i].begin) return std::min({same, p[i].begin, q[i].begin});
+        if (p[i].end != q[i].end) return std::min({same, p[i].end, q[i].end});
+    }
+    return same;
+}
+
 }  // namespace
 
 Tokenizer::Tokenizer(TokenizerFile file)
@@ -22,6 +39,7 @@ Tokenizer::Tokenizer(TokenizerFile file)
       special_(token_bytes_.size()) {
     for (AddedToken& token : file.added) {
         special_[static_cast<size_t>(token.id.value)] = true;
+        special_bytes_max_ = std::max(special_bytes_max_, token.literal.size());
         special_names_.emplace_back(std::move(token.literal), token.id);
     }
     std::sort(special_names_.begin(), special_names_.end());
@@ -50,12 +68,22 @@ Result<std::vector<TokenId>> Tokenizer::encode(const MarkedText& text) const {
 
 Result<std::vector<TokenId>> Tokenizer::encode(
     std::string_view text, std::span<const MarkedText::Range> template_ranges) const {
+    std::vector<TokenId> ids;
+    ids.reserve(text.size() / 3 + 8);
+    TRY(encode_from(0, text, template_ranges, ids, nullptr));
+    return ids;
+}
+
+Status Tokenizer::encode_from(size_t from, std::string_view text,
+                              std::span<const MarkedText::Range> template_ranges,
+                              std::vector<TokenId>& ids,
+                              std::vector<EncodedText::Cut>* cuts) const {
     if (text.size() > kTextBytesMax) {
         return Error{ErrorCode::kCapacity,
                      cat("the text has ", text.size(), " bytes, at most ", kTextBytesMax,
                          " can be tokenized at once; cut it into parts")};
     }
-    if (const size_t at = first_invalid_utf8(text); at != text.size()) {
+    if (const size_t at = from + first_invalid_utf8(text.substr(from)); at != text.size()) {
         return Error{ErrorCode::kInvalid,
                      cat("the text is not valid UTF-8: byte ", at, " (value ",
                          static_cast<int>(static_cast<unsigned char>(text[at])),
@@ -63,23 +91,47 @@ Result<std::vector<TokenId>> Tokenizer::encode(
     }
     std::vector<AddedTokens::Match> matches;
     for (const MarkedText::Range& range : template_ranges) {
-        added_.find(text, range.begin, range.end, matches);
+        if (range.end > from) added_.find(text, std::max(range.begin, from), range.end, matches);
     }
     matches.push_back({text.size(), text.size(), TokenId{}});  // a sentinel ends the last run
 
-    std::vector<TokenId> ids;
-    ids.reserve(text.size() / 3 + 8);
     PieceEncoder encoder(bpe_, text, ids);
-    size_t at = 0;
+    size_t at = from;
     for (const AddedTokens::Match& match : matches) {
         PieceCursor cursor(classes_, text.substr(at, match.begin - at));
         for (auto piece = cursor.next(); !piece.empty(); piece = cursor.next()) {
             encoder.encode(piece);
         }
-        if (match.end > match.begin) ids.push_back(match.id);
+        if (match.end > match.begin) {
+            ids.push_back(match.id);
+            if (cuts != nullptr) cuts->push_back({match.end, ids.size()});
+        }
         at = match.end;
     }
-    return ids;
+    return {};
+}
+
+Status Tokenizer::update(EncodedText& known, MarkedText text) const {
+    // A literal is found by what stands in it and, where one is the beginning of another, right behind it.
+    const size_t same = common_bytes(known.text, text);
+    size_t cuts = known.cuts.size();
+    while (cuts > 0 && known.cuts[cuts - 1].end + special_bytes_max_ > same) --cuts;
+    const EncodedText::Cut last = cuts == 0 ? EncodedText::Cut{} : known.cuts[cuts - 1];
+    std::vector<TokenId> ids;
+    std::vector<EncodedText::Cut> behind;
+    TRY(encode_from(last.end, text.text(), text.template_ranges(), ids, &behind));
+    known.text = std::move(text);
+    known.cuts.resize(cuts);
+    for (const EncodedText::Cut& cut : behind) known.cuts.push_back({cut.end, last.ids + cut.ids});
+    known.ids.resize(last.ids);
+    known.begins.resize(last.ids);
+    size_t at = last.end;
+    for (const TokenId id : ids) {
+        known.ids.push_back(id);
+        known.begins.push_back(at);
+        at += token_bytes(id).size();
+    }
+    return {};
 }
 
 Result<std::string> Tokenizer::decode(std::span<const TokenId> ids) const {

@@ -23,6 +23,18 @@ namespace millrace {
 
 struct TokenizerFile;
 
+// A text with its ids, for one that changes mostly at its end: Tokenizer::update.
+struct EncodedText {
+    struct Cut {
+        size_t end = 0;  // of a special token in the text
+        size_t ids = 0;  // so many up to there
+    };
+    MarkedText text;
+    std::vector<TokenId> ids;
+    std::vector<size_t> begins;  // of each id's bytes in the text
+    std::vector<Cut> cuts;       // behind each special token
+};
+
 // Whether literals such as `<｜User｜>` in the text become special tokens (as the reference library
 // does) or stay the ordinary characters they are.
 enum class Specials { kRecognise, kPlain };
@@ -42,6 +54,10 @@ public:
     // library.
     [[nodiscard]] Result<std::vector<TokenId>> encode(const MarkedText& text) const;
 
+    // Makes `known` the ids of `text`, as `encode` would give them. Up to the last special token of what both texts begin
+    // with nothing is encoded again. On an error `known` is what it was.
+    [[nodiscard]] Status update(EncodedText& known, MarkedText text) const;
+
     // The bytes of the tokens, one after another; kInvalid names an id outside the vocabulary.
     [[nodiscard]] Result<std::string> decode(std::span<const TokenId> ids) const;
 
@@ -59,6 +75,11 @@ private:
     explicit Tokenizer(TokenizerFile file);
     [[nodiscard]] Result<std::vector<TokenId>> encode(
         std::string_view text, std::span<const MarkedText::Range> template_ranges) const;
+    // Appends the ids of text[from, …): `from` is 0 or the end of a special token.
+    [[nodiscard]] Status encode_from(size_t from, std::string_view text,
+                                     std::span<const MarkedText::Range> template_ranges,
+                                     std::vector<TokenId>& ids,
+                                     std::vector<EncodedText::Cut>* cuts) const;
 
     UnicodeClasses classes_;
     Bpe bpe_;
@@ -66,6 +87,7 @@ private:
     std::vector<std::string> token_bytes_;                        // by id
     std::vector<std::pair<std::string, TokenId>> special_names_;  // sorted
     std::vector<bool> special_;                                   // by id
+    size_t special_bytes_max_ = 0;                                // of the longest literal
 };
 
 }  // namespace millrace

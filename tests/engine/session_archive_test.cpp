@@ -322,6 +322,58 @@ TEST_CASE("the engine counts what came out of the archive") {
     CHECK(answers[2] == answers[0]);
 }
 
+TEST_CASE("what the engine says it knows of a prompt is what the next answer reuses") {
+    World world;
+    const auto archive = world.archive();
+    const auto start = [&](KvArchive* kept, const std::string& identity) {
+        auto engine =
+            Engine::start(world.open(tiny_options()), ArchiveUse{kept, identity, "small"});
+        REQUIRE(engine.ok());
+        return *std::move(engine);
+    };
+    // Asked before and while it runs; true in between.
+    const auto ask = [&](Engine& engine, std::span<const TokenId> prompt) {
+        const KeptTokens known = engine.known(prompt);
+        Request request;
+        request.prompt.assign(prompt.begin(), prompt.end());
+        request.sampling.temperature = 0;
+        request.tokens_max = 10;
+        auto ticket = engine.submit(request);
+        REQUIRE(ticket.ok());
+        while (true) {
+            const Event event = ticket->next();
+            CHECK(engine.known(prompt).tokens < static_cast<int64_t>(prompt.size()));
+            if (event.kind != Event::Kind::kFinished) continue;
+            CHECK(event.stats.reused_tokens == known.tokens);
+            CHECK(event.stats.archived_tokens == known.archived);
+            break;
+        }
+        return known;
+    };
+    {
+        const auto engine = start(archive.get(), "small");
+        CHECK(ask(*engine, world.prompt(400)).tokens == 0);
+        const KeptTokens held = engine->known(world.prompt(500));
+        CHECK(held.tokens == 400);
+        CHECK(held.archived == 0);
+        CHECK(ask(*engine, world.prompt(500)).tokens == 400);
+        // From the session, back by a few tokens.
+        CHECK(ask(*engine, world.prompt(480)).tokens == 479);
+        CHECK(engine->known({}).tokens == 0);
+    }
+    {
+        const auto engine = start(archive.get(), "small");
+        const KeptTokens known = ask(*engine, world.prompt(450));
+        CHECK(known.tokens == 384);
+        CHECK(known.archived == 384);
+    }
+    const auto used = archive->stats().read;
+    CHECK(start(archive.get(), "small")->known(world.prompt(450)).tokens == 384);
+    CHECK(archive->stats().read == used);  // a question reads nothing
+    CHECK(start(archive.get(), "another model")->known(world.prompt(450)).tokens == 0);
+    CHECK(start(nullptr, "small")->known(world.prompt(450)).tokens == 0);
+}
+
 TEST_CASE("whatever the bits depend on is in the identity") {
     World world;
     const RuntimeOptions options = world.runtime->options();

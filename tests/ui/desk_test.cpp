@@ -35,9 +35,10 @@ TEST_CASE("a first question makes a chat, is answered, and both are there after 
         world.settle();
         CHECK_FALSE(world.state().running);
         CHECK(world.state().chat->summary.title == "What is a mill?");
-        CHECK(world.state().prompt_tokens.has_value() == false);
+        CHECK_FALSE(world.state().prompt.has_value());
         world.later(1);
-        CHECK(world.state().prompt_tokens == 15 + 11);
+        REQUIRE(world.state().prompt.has_value());
+        CHECK(world.state().prompt->context.total() == 15 + 11);
     }
     DeskWorld again(directory.path());
     CHECK(again.shown() == "user: What is a mill? | assistant: A building.");
@@ -397,4 +398,73 @@ TEST_CASE("an export never takes the place of a file that is there") {
     CHECK(world.state().notices.back().bad);
     std::ifstream file(first);
     CHECK(std::string(std::istreambuf_iterator<char>(file), {}) == "mine");
+}
+
+TEST_CASE("what is counted is what would be sent next") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    world.later(1);
+    CHECK(world.port->counted.empty());  // a new chat, and nothing written
+    CHECK(world.state().prompt->context.total() == 0);
+    world.desk->set_draft("One?");
+    world.later(1);
+    REQUIRE(world.port->counted.size() == 1);
+    CHECK(world.port->counted.back().messages.empty());
+    CHECK(world.port->counted.back().draft == "One?");
+    world.send("One?");
+    world.answer("Uno.");
+    world.later(1);
+    // Answered: the question that follows, although none of it is written yet.
+    CHECK(world.port->counted.back().messages.size() == 2);
+    CHECK(world.port->counted.back().draft == "");
+    CHECK(world.state().prompt->context.of(ContextKind::kHistory) == 8);
+    world.send("Two?");
+    world.port->grow("D", "so");
+    world.port->finish(FinishReason::kCancelled);
+    world.settle();
+    world.later(1);
+    // Stopped: the answer that goes on, by its own tokens.
+    CHECK(world.port->counted.back().messages.size() == 3);
+    CHECK_FALSE(world.port->counted.back().draft.has_value());
+    CHECK(world.port->counted.back().so_far.size() == 1);
+    world.desk->set_draft("Three?");
+    world.later(1);
+    CHECK(world.port->counted.back().messages.size() == 4);
+    CHECK(world.port->counted.back().so_far.empty());
+    CHECK(world.state().prompt->context.of(ContextKind::kThinking) == 2);
+    CHECK(world.state().prompt->context.of(ContextKind::kDraft) == 6);
+    // Another chat begins with nothing known.
+    world.desk->new_chat();
+    CHECK_FALSE(world.state().prompt.has_value());
+}
+
+TEST_CASE(
+    "how fast a prompt is read is measured, kept with the answer, and forgotten with the model") {
+    const TempDirectory directory;
+    {
+        DeskWorld world(directory.path());
+        world.ready();
+        world.port->stats.prompt_tokens = 1000;
+        world.port->stats.reused_tokens = 200;
+        world.port->stats.prefill_ns = 4'000'000'000;
+        world.send("One?");
+        world.answer("Uno.");
+        CHECK(world.state().prefill_rate == 200);
+        // A few tokens tell nothing.
+        world.port->stats.reused_tokens = 990;
+        world.send("Two?");
+        world.answer("Due.");
+        CHECK(world.state().prefill_rate == 200);
+        world.desk->open_model("/another");
+        ModelReport opening;
+        world.port->say(opening);
+        world.settle();
+        CHECK(world.state().prefill_rate == 0);
+    }
+    DeskWorld again(directory.path());
+    again.ready();
+    again.later(1);
+    CHECK(again.state().prefill_rate == 0);
+    CHECK(again.state().prefill_rate_before == 200);
 }

@@ -18,13 +18,25 @@ public:
     void open(const Path& directory) override { opened.push_back(directory); }
     void ask(Ask ask) override { asked.push_back(std::move(ask)); }
     void stop() override { ++stops; }
-    void count(uint64_t number, std::vector<Message> messages, const std::string&) override {
+    // A token is a byte.
+    void count(CountAsk ask) override {
         ModelReport report;
         report.kind = ModelReport::Kind::kCounted;
-        report.number = number;
-        for (const Message& message : messages) {
-            report.total += static_cast<int64_t>(message.content.size());
+        report.number = ask.number;
+        PromptCount& count = report.count.emplace();
+        count.known = known;
+        count.archived = archived;
+        const auto add = [&](ContextKind kind, size_t tokens) {
+            count.context.tokens[static_cast<size_t>(kind)] += static_cast<int64_t>(tokens);
+        };
+        for (const Message& message : ask.messages) {
+            const bool system = message.role == Role::kSystem;
+            add(system ? ContextKind::kSystem : ContextKind::kHistory, message.content.size());
+            add(ContextKind::kThinking, message.reasoning.size());
         }
+        add(ContextKind::kDraft, ask.draft.value_or("").size());
+        add(ContextKind::kHistory, ask.so_far.size());
+        counted.push_back(std::move(ask));
         listener_(std::move(report));
     }
     const LiveFeed* feed() const override { return fed; }
@@ -40,6 +52,7 @@ public:
         report.facts->efforts = {"high", "max"};
         listener_(std::move(report));
     }
+    void say(ModelReport report) { listener_(std::move(report)); }
     void closed(const std::string& why) {
         ModelReport report;
         report.kind = ModelReport::Kind::kClosed;
@@ -62,10 +75,7 @@ public:
     void finish(FinishReason reason = FinishReason::kStop) {
         ModelReport report = last(ModelReport::Kind::kFinished);
         report.reason = reason;
-        report.stats.generated_tokens = 7;
-        report.stats.decode_ns = 1'000'000'000;
-        report.stats.expert_hits = 81;
-        report.stats.expert_misses = 19;
+        report.stats = stats;
         listener_(std::move(report));
     }
     void fail(const std::string& why) {
@@ -76,6 +86,12 @@ public:
 
     std::vector<Path> opened;
     std::vector<Ask> asked;
+    std::vector<CountAsk> counted;
+    int64_t known = 0, archived = 0;  // what counts say
+    AnswerStats stats = {.generated_tokens = 7,
+                         .decode_ns = 1'000'000'000,
+                         .expert_hits = 81,
+                         .expert_misses = 19};  // what answers end with
     int stops = 0;
     const LiveFeed* fed = nullptr;
     int32_t next_id = 100;

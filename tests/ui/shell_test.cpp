@@ -5,8 +5,10 @@
 #include <fstream>
 #include <set>
 
+#include "core/base/strings.h"
 #include "tests/ui/shell_world.h"
 #include "ui/commands.h"
+#include "ui/plot_scale.h"
 
 using namespace millrace;
 using namespace millrace::test;
@@ -339,4 +341,161 @@ TEST_CASE("what lies in the bin is erased only after a question") {
     world.frames(2);
     REQUIRE(world.click("Erase"));  // of the dialogue, which lies in front
     CHECK(world.desk_world.state().bin.empty());
+}
+
+TEST_CASE("the context bar says what is in it, under the pointer and under the keyboard") {
+    if (skipped()) return;
+    for (const auto& [width, zoom] : {std::pair(1440.F, 100), std::pair(640.F, 100),
+                                      std::pair(640.F, 250), std::pair(1440.F, 250)}) {
+        CAPTURE(width);
+        CAPTURE(zoom);
+        const TempDirectory directory;
+        ShellWorld world(directory.path(), width, 900);
+        world.desk_world.desk->change(
+            [percent = zoom](Settings& settings) { settings.zoom_percent = percent; });
+        world.desk_world.ready();
+        world.desk_world.port->known = 14;
+        world.desk_world.send("Question");
+        world.desk_world.answer("Answer");
+        world.frames(2);
+        world.type("More");
+        world.desk_world.later(1);
+        world.frames(3);
+        const std::string name = cat("Context: 18 of ", count_text(8192), " tokens. Ready");
+        const Thing* bar = world.find(name);
+        REQUIRE(bar != nullptr);
+        CHECK(bar->box.left >= 0);
+        CHECK(bar->box.right <= width);
+        CHECK(bar->box.bottom <= 900);
+        CHECK(bar->box.width() > 60);
+        const std::string history = "History: 14 tokens, 0.2 %";
+        CHECK(world.find(history) == nullptr);
+        world.point((bar->box.left + bar->box.right) / 2, (bar->box.top + bar->box.bottom) / 2);
+        world.frame();
+        const std::vector<std::string> lines = {history,
+                                                "Draft: 4 tokens, < 0.1 %",
+                                                "System: 0 tokens, 0.0 %",
+                                                "Thinking: 0 tokens, 0.0 %",
+                                                cat("Free: ", count_text(8174), " tokens, 99.8 %"),
+                                                "The model still knows 14 of these tokens."};
+        for (const std::string& line : lines) {
+            CAPTURE(line);
+            const Thing* shown = world.find(line);
+            REQUIRE(shown != nullptr);
+            CHECK(shown->box.left >= 0);
+            CHECK(shown->box.right <= width);
+            CHECK(shown->box.top >= 0);
+        }
+        world.point(5, 5);
+        CHECK(world.find(history) == nullptr);
+        for (int i = 0; i < 60 && world.focused_name() != name; ++i) world.key("Tab");
+        CHECK(world.focused_name() == name);
+        CHECK(world.find(history) != nullptr);
+    }
+}
+
+TEST_CASE("the overview of branches: the arrows walk, Enter shows, Escape leaves") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    DeskWorld& desk_world = world.desk_world;
+    desk_world.ready();
+    desk_world.send("Question");
+    desk_world.answer("First");
+    world.key("Ctrl+Shift+B");
+    CHECK(world.view->branches.open);
+    CHECK(world.view->branches.map.branches() == 1);
+    CHECK(world.focused_name() == "Answer: First, shown");
+    world.key("Esc");
+    CHECK_FALSE(world.view->branches.open);
+    CHECK(desk_world.port->stops == 0);
+    CHECK(world.focused_name() == "Message");
+
+    desk_world.desk->regenerate(desk_world.at(1));
+    desk_world.settle();
+    desk_world.answer("Second");
+    desk_world.send("More");
+    desk_world.answer("End");
+    world.frames(2);
+    REQUIRE(world.click("More"));  // the chat's menu
+    REQUIRE(world.click("Branches of this chat"));
+    CHECK(world.view->branches.map.branches() == 2);
+    CHECK(world.focused_name() == "Answer: End, shown");
+    world.key("Home");
+    CHECK(world.focused_name() == "You: Question, shown");
+    world.key("Down");
+    CHECK(world.focused_name() == "Answer: First, version 1 of 2");
+    world.key("Right");
+    CHECK(world.focused_name() == "Answer: Second, version 2 of 2, shown");
+    world.key("Left");
+    world.key("Enter");
+    CHECK_FALSE(world.view->branches.open);
+    CHECK(desk_world.shown() == "user: Question | assistant: First");
+
+    // What is on the branch that is shown is gone to, and stays shown.
+    world.key("Ctrl+Shift+B");
+    REQUIRE(world.click("Answer: End"));
+    CHECK(desk_world.shown() == "user: Question | assistant: Second | user: More | assistant: End");
+    world.key("Ctrl+Shift+B");
+    REQUIRE(world.click("Answer: Second, version 2 of 2, shown"));
+    CHECK(desk_world.shown() == "user: Question | assistant: Second | user: More | assistant: End");
+    world.key("Ctrl+Shift+B");
+    std::set<std::string> reached;
+    for (int i = 0; i < 6; ++i) {
+        world.key("Tab");
+        reached.insert(world.focused_name());
+    }
+    CHECK(reached.size() == 6);  // five messages and Close
+    REQUIRE(world.click("Close"));
+    CHECK_FALSE(world.view->branches.open);
+}
+
+TEST_CASE(
+    "the overview of a chat of ten thousand messages draws what is seen, Tab goes through all") {
+    if (skipped()) return;
+    for (const auto& [width, height, zoom] :
+         {std::tuple(1440.F, 900.F, 100), std::tuple(640.F, 480.F, 250)}) {
+        const TempDirectory directory;
+        ShellWorld world(directory.path(), width, height);
+        std::ofstream file(directory.path() / "many.json");
+        file << "[";
+        for (int i = 0; i < 10000; ++i) {
+            file << (i > 0 ? "," : "") << R"({"role":")" << (i % 2 == 0 ? "user" : "assistant")
+                 << R"(","content":"message )" << i << R"("})";
+        }
+        file << "]";
+        file.close();
+        Desk& desk = *world.desk_world.desk;
+        desk.change([percent = zoom](Settings& settings) { settings.zoom_percent = percent; });
+        desk.import_from(directory.path() / "many.json");
+        world.frames(2);
+        desk.open_chat(world.desk_world.state().chats[0].id);
+        world.frames(2);
+        world.key("Ctrl+Shift+B");
+        CHECK(world.view->branches.map.rows().size() == 10000);
+        CHECK(world.focused_name() == "Answer: message 9999, shown");
+        const auto rows = [&] {
+            size_t count = 0;
+            for (const Thing& thing : world.ui->things()) {
+                if (thing.layer == 0 || thing.role != ThingRole::kRow) continue;
+                ++count;
+                CHECK(thing.box.left >= 0);
+                CHECK(thing.box.right <= width);
+            }
+            return count;
+        };
+        CHECK(rows() > 0);
+        CHECK(rows() < 40);
+        world.key("Home");
+        CHECK(world.focused_name() == "You: message 0, shown");
+        for (int i = 0; i < 30; ++i) world.key("Tab");
+        CHECK(world.focused_name() == "You: message 30, shown");
+        world.key("PageDown");
+        CHECK(world.focused_name() != "You: message 30, shown");
+        CHECK(rows() < 40);
+        world.key("Enter");
+        CHECK_FALSE(world.view->branches.open);
+        CHECK(world.desk_world.state().chat->branches.shown().size() == 10000);
+        CHECK_FALSE(world.view->chat_scroll.at_end);
+    }
 }
