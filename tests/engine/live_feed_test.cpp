@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/base/random.h"
+#include "tests/support/feed_model.h"
 #include "tests/support/small_checkpoint.h"
 #include "tests/support/temp_directory.h"
 #include "tests/support/tiny_model.h"
@@ -49,27 +50,6 @@ struct World {
     }
     TempDirectory directory;
     Random random{4};
-};
-
-// Only its shape and its counters matter.
-class Shape final : public SequenceModel {
-public:
-    Shape(size_t layers, int32_t k) {
-        config_.layers.assign(layers, LayerKind::kWindow);
-        config_.experts_per_token = k;
-    }
-    const ModelConfig& config() const override { return config_; }
-    const MemoryPlan& plan() const override { return plan_; }
-    int64_t context_max() const override { return 1; }
-    int64_t chunk_max() const override { return 1; }
-    ExpertCacheStats expert_stats() const override { return {}; }
-    KeptTokens keep(std::span<const TokenId>) override { return {}; }
-    Status append(std::span<const TokenId>, std::span<float>) override { return {}; }
-    void reset() override {}
-
-private:
-    ModelConfig config_;
-    MemoryPlan plan_;
 };
 
 // A record all of whose fields follow from one number.
@@ -222,7 +202,7 @@ TEST_CASE("the state: idle, the prompt as it is read, the answer as it comes") {
 }
 
 TEST_CASE("of more steps than are kept the newest are there, however they are read") {
-    const Shape shape(5, 3);
+    const FeedModel shape(5, 3);
     LiveFeed feed(shape);
     constexpr uint64_t kSteps = 2 * LiveFeed::kStepsMax + 123;
     std::vector<StepRecord> in_pieces;
@@ -258,7 +238,7 @@ TEST_CASE("of more steps than are kept the newest are there, however they are re
 }
 
 TEST_CASE("readers at full speed beside the writer see whole records only") {
-    const Shape shape(5, 3);
+    const FeedModel shape(5, 3);
     LiveFeed feed(shape);
     constexpr uint64_t kSteps = 60'000;
     std::atomic<bool> over{false};
