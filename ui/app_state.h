@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/store/chats.h"
+#include "ui/answer_tokens.h"
 #include "ui/branches.h"
 #include "ui/model_port.h"
 #include "ui/settings.h"
@@ -74,6 +75,7 @@ struct AppState {
     std::string new_draft;         // its draft
     ChatSettings new_settings;     // and its settings
     std::optional<Running> running;
+    AnswerTokens answer_tokens;  // of the answers of this session
     double drive_best =
         0;  // bytes a second: the most that the drive gave in an answer of this session
     std::optional<int64_t> prompt_tokens;  // of the conversation with the draft, as counted last

@@ -308,6 +308,7 @@ void Desk::remove_message(MessageId id) {
 void Desk::report(ModelReport told) {
     switch (told.kind) {
         case ModelReport::Kind::kOpening:
+            state_.answer_tokens.clear();
             state_.model = {.phase = ModelPhase::kOpening, .text = told.text, .facts = {}};
             break;
         case ModelReport::Kind::kReady:
@@ -365,6 +366,8 @@ void Desk::answer_report(ModelReport& told) {
     Running& running = *state_.running;
     const double now = parts_.now_s();
     StoredMessage& answer = running.answer;
+    state_.answer_tokens.grow(
+        answer.id, told, {answer.content.size(), answer.reasoning.size(), answer.tokens.size()});
     answer.content += told.content;
     answer.reasoning += told.reasoning;
     answer.tokens.insert(answer.tokens.end(), told.ids.begin(), told.ids.end());
