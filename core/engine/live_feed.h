@@ -93,6 +93,8 @@ public:
     void add(StepRecord record, std::span<const int16_t> experts);
     void set(const LiveState& state);
 
+    [[nodiscard]] const SequenceModel& model() const { return model_; }
+
 private:
     static constexpr uint64_t kStatesMax =
         64;  // a reader is overtaken by none of them but in its sleep
@@ -104,5 +106,9 @@ private:
     LiveRing states_;
     std::vector<uint64_t> experts_record_;  // room of the writer
 };
+
+// For benchmarks: seconds that the records of a decoded token cost the engine thread. So many are made for a feed of their
+// own, of the same model, with a clock read at every part of every layer twice. Any thread, while the engine is idle.
+[[nodiscard]] double recording_seconds(const LiveFeed& feed, int64_t tokens);
 
 }  // namespace millrace
