@@ -283,6 +283,7 @@ void draw_strip(Frame& frame, const Box& box) {
     const Touch touch = ui.thing(ui.id("Last tokens"), ThingRole::kSlider, "Last tokens", box);
     view.strip_focused = touch.focused && ui.by_keyboard();
     view.strip_box = box;
+    view.strip_drawn = true;
     if (touch.focused) walk_strip(frame, tokens);
     if (view.strip_focused)
         ui.canvas().outline(

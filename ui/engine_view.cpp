@@ -17,6 +17,14 @@ void take_in(Frame& frame) {
     const bool ready = feed != nullptr && model.facts;
     frame.view.engine.history.take(ready ? feed : nullptr, ready ? model.facts->layers : 0,
                                    ready ? model.facts->experts : 0, frame.ui.input().now_s);
+    frame.view.engine.strip_drawn = false;
+}
+
+// What is scrolled away is not pointed at.
+void leave_strip(EngineViewState& view) {
+    if (view.strip_drawn) return;
+    view.token_hovered.reset();
+    view.strip_focused = false;
 }
 
 std::string doing_text(const Frame& frame) {
@@ -94,6 +102,7 @@ void engine_view(Frame& frame, const Box& box) {
         if (page.seen(at)) draw_engine_card(frame, card, at);
     }
     page.end();
+    leave_strip(view);
     ui.pop_id();
 }
 
@@ -127,6 +136,7 @@ void engine_pane(Frame& frame, const Box& box) {
         if (seen || ui.by_keyboard()) draw_engine_card(frame, card, at);
         y = at.bottom + pad;
     }
+    leave_strip(frame.view.engine);
     bring_strip(frame, box, scroll);
     ui.end_scroll(y - begin + pad);
     ui.pop_id();

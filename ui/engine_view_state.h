@@ -19,6 +19,7 @@ struct EngineViewState {
     Scroll scroll, pane_scroll, models_scroll, benchmark_scroll;
     size_t routed_tokens = 64;                           // that the heatmap counts
     std::optional<uint64_t> token_shown, token_hovered;  // clicked and pointed at in the strip
+    bool strip_drawn = false;                            // in this frame
     bool strip_focused = false;                          // arrows walk over its tokens
     Box strip_box;                                       // on the screen
     bool reveal_token = false;  // they have moved: the conversation should show the token

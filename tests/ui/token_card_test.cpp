@@ -321,4 +321,28 @@ TEST_CASE("the keyboard comes to the strip of tokens, walks over it, and the tex
     CHECK(world.lit().right < 0);
 }
 
+TEST_CASE(
+    "the pointer in the strip lights up the token in the text, until the strip is scrolled away") {
+    if (skipped()) return;
+    World world;
+    world.grow_words({"The", " mill", " grinds", "."});
+    world.finish();
+    for (int i = 0; i < 80 && world.shell.focused_name() != "Last tokens"; ++i)
+        world.shell.key("Tab");
+    const Box strip = world.shell.find("Last tokens")->box;
+    world.shell.point(strip.left + 9 + 3, strip.top + 5);
+    world.shell.press();  // the keyboard leaves: only the pointer counts
+    world.shell.press();
+    world.shell.frames(2);
+    REQUIRE(world.view().token_hovered == 1);
+    CHECK_FALSE(world.view().token_shown);
+    CHECK(world.lit().left == doctest::Approx(world.place(3).left).epsilon(0.01));
+    CHECK(world.card().empty());  // that is in the pane
+    world.shell.input.wheel = 100;
+    world.shell.frames(3);
+    CHECK(world.shell.find("Last tokens") == nullptr);
+    CHECK_FALSE(world.view().token_hovered);
+    CHECK(world.lit().right < 0);
+}
+
 }  // namespace millrace::test
