@@ -13,6 +13,9 @@ struct DesktopBench {
 };
 
 // desktop.start and desktop.ready in s, desktop.frame in ms (median, 99th percentile), desktop.idle in percent of a core.
+// What the engine's view costs, as medians of pairs of answers with the pane and without it: desktop.feed (the engine
+// thread makes its records) and desktop.view (the window's thread draws the pane) in us a token, desktop.engine_view both in
+// percent of a token's time, desktop.token.slower what tokens lose all in all, also to threads that draw in software.
 // kUnsupported without a display.
 [[nodiscard]] Status bench_desktop(const DesktopBench& bench, BenchReport& report);
 

@@ -7,6 +7,7 @@
 
 #include "core/store/chats.h"
 #include "ui/answer_facts.h"
+#include "ui/answer_tokens.h"
 #include "ui/branches.h"
 #include "ui/model_port.h"
 #include "ui/settings.h"
@@ -75,6 +76,7 @@ struct AppState {
     std::string new_draft;         // its draft
     ChatSettings new_settings;     // and its settings
     std::optional<Running> running;
+    AnswerTokens answer_tokens;  // of the answers of this session
     DriveLimit drive;
     std::optional<PromptCount> prompt;  // of what would be sent, as counted last
     // Tokens a second that this model reads a prompt with: measured since it was opened, or else remembered by an answer of

@@ -9,6 +9,7 @@
 #include "core/base/strings.h"
 #include "ui/answer_facts.h"
 #include "ui/selection.h"
+#include "ui/token_card.h"
 #include "ui/views.h"
 
 namespace millrace {
@@ -51,6 +52,8 @@ public:
             const auto at = std::ranges::find(shown_, wanted) - shown_.begin();
             reveal(static_cast<size_t>(at), [](const RichText&) { return 0.F; });
         }
+        forget_text_token(frame_);
+        if (view_.engine.reveal_token) reveal_token();
         ui_.begin_scroll("conversation", box_, view_.chat_scroll, true);
         measure_visible();
         float y = box_.top + ui_.px(20) - view_.chat_scroll.offset;
@@ -184,11 +187,13 @@ private:
             }
         }
         marks.found = found;
-        rich.draw(ui_.canvas(), x, y, box_.top, box_.bottom, marks);
         const PersonInput& input = ui_.input();
         const float px = input.x - x, py = input.y - y;
         const bool over = ui_.layer_is_top() && box_.contains(input.x, input.y) && px >= 0 &&
                           py >= 0 && px < rich.height() + width_ && py < rich.height();
+        if (over && !mine(i) && !view_.selecting) point_at(i, rich, reasoning, x, y);
+        marks.token = lit(i, rich, reasoning, x, y);
+        rich.draw(ui_.canvas(), x, y, box_.top, box_.bottom, marks);
         copy_buttons(rich, x, y);
         if (!over) return;
         if (const auto formula = rich.formula_at(px, py)) ui_.tooltip(cat("LaTeX: ", *formula));
@@ -200,6 +205,26 @@ private:
                 frame_.desk.tell("The address is in the clipboard.");
             }
         }
+    }
+
+    [[nodiscard]] static Box moved(const Box& box, float x, float y) {
+        return {box.left + x, box.top + y, box.right + x, box.bottom + y};
+    }
+
+    void point_at(size_t i, const RichText& rich, bool reasoning, float x, float y) {
+        const auto glyph = rich.glyph_at(ui_.input().x - x, ui_.input().y - y);
+        if (!glyph) return;
+        const Box box = moved(rich.box_of(glyph->bytes.begin), x, y);
+        look_at(frame_, {shown_[i], reasoning, *glyph, box});
+    }
+
+    // The bytes of this text that belong to the token that is looked at.
+    TextRange lit(size_t i, const RichText& rich, bool reasoning, float x, float y) {
+        const std::optional<AnswerToken> token = lit_token(frame_);
+        if (!token || token->message != shown_[i] || token->reasoning != reasoning) return {};
+        const Box box = moved(rich.box_of(token->begin), x, y);
+        if (box.bottom > box_.top && box.top < box_.bottom) card_of_strip(frame_, *token, box);
+        return {token->begin, token->end};
     }
 
     void copy_buttons(RichText& rich, float x, float y) {
@@ -459,6 +484,30 @@ private:
         // What lies before it may not have been measured yet: once more when it has.
         view_.chat_scroll.content = std::max(view_.chat_scroll.content, y + box_.height());
         ui_.be_restless();
+    }
+
+    // To the token that the keyboard has come to in the pane, if it is not seen.
+    void reveal_token() {
+        view_.engine.reveal_token = false;
+        const std::optional<AnswerToken> token = lit_token(frame_);
+        float y = ui_.px(20);
+        for (size_t i = 0; token && i < shown_.size(); y += height_of(i), ++i) {
+            if (shown_[i] != token->message) continue;
+            MessageText& text = text_of(i);
+            if (token->reasoning && !open(i)) {
+                y += ui_.px(14);
+            } else if (token->reasoning) {
+                y += ui_.px(34) + text.reasoning->box_of(token->begin).top;
+            } else {
+                y += thinking_height(i, text) + text.content->box_of(token->begin).top;
+            }
+            const float seen = y - view_.chat_scroll.offset;
+            if (seen >= 0 && seen < box_.height() - ui_.px(40)) return;
+            view_.chat_scroll.at_end = false;
+            view_.chat_scroll.offset = std::max(0.F, y - box_.height() / 3);
+            ui_.be_restless();
+            return;
+        }
     }
 
     void forget_texts() {

@@ -271,6 +271,7 @@ void Desk::remove_message(MessageId id) {
 void Desk::report(ModelReport told) {
     switch (told.kind) {
         case ModelReport::Kind::kOpening:
+            state_.answer_tokens.clear();
             state_.model = {.phase = ModelPhase::kOpening, .text = told.text, .facts = {}};
             state_.prompt.reset();
             state_.prefill_rate = 0;
@@ -330,6 +331,8 @@ void Desk::answer_report(ModelReport& told) {
     Running& running = *state_.running;
     const double now = parts_.now_s();
     StoredMessage& answer = running.answer;
+    state_.answer_tokens.grow(
+        answer.id, told, {answer.content.size(), answer.reasoning.size(), answer.tokens.size()});
     answer.content += told.content;
     answer.reasoning += told.reasoning;
     answer.tokens.insert(answer.tokens.end(), told.ids.begin(), told.ids.end());

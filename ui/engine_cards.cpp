@@ -235,15 +235,40 @@ std::string csv_memory(const Frame& frame) {
 
 // ── Tokens one by one ──
 
-// The token that is looked at: under the pointer, or the one that was clicked, or the last.
+// The token that is looked at: under the pointer, here or in the conversation, or the one that was clicked, or the last.
 const EngineHistory::Token* shown_token(const Frame& frame) {
     const EngineViewState& view = frame.view.engine;
     const auto tokens = view.history.tokens();
-    const auto wanted = view.token_hovered ? view.token_hovered : view.token_shown;
+    auto wanted = view.token_hovered ? view.token_hovered : view.token_shown;
+    const bool known =
+        view.text_token && view.text_token->step.kind == LiveFeed::FoundStep::Kind::kFound;
+    if (known) wanted = view.text_token->step.record.token;
     for (const EngineHistory::Token& token : tokens) {
         if (wanted && token.token == *wanted) return &token;
     }
     return tokens.empty() ? nullptr : &tokens.back();
+}
+
+// Left and right go from token to token, Home and End to the ends of the strip, Escape leaves it at the newest.
+void walk_strip(Frame& frame, std::span<const EngineHistory::Token> tokens) {
+    Ui& ui = frame.ui;
+    EngineViewState& view = frame.view.engine;
+    if (tokens.empty()) return;
+    if (view.token_shown && ui.take(Key::kEscape)) return view.token_shown.reset();
+    const auto found = std::ranges::find_if(tokens, [&](const EngineHistory::Token& token) {
+        return view.token_shown && token.token == *view.token_shown;
+    });
+    const auto last = static_cast<ptrdiff_t>(tokens.size()) - 1;
+    const ptrdiff_t before = found == tokens.end() ? last + 1 : found - tokens.begin();
+    ptrdiff_t at = before;
+    if (ui.take(Key::kLeft)) at -= 1;
+    if (ui.take(Key::kRight)) at += 1;
+    if (ui.take(Key::kHome)) at = 0;
+    if (ui.take(Key::kEnd)) at = last;
+    if (at == before) return;
+    view.token_shown = tokens[static_cast<size_t>(std::clamp<ptrdiff_t>(at, 0, last))].token;
+    view.reveal_token = true;
+    ui.be_restless();
 }
 
 void draw_strip(Frame& frame, const Box& box) {
@@ -255,7 +280,15 @@ void draw_strip(Frame& frame, const Box& box) {
     tokens = tokens.last(std::min({tokens.size(), room, EngineHistory::kRoutedMax}));
     float slowest = 1e-6F;
     for (const EngineHistory::Token& token : tokens) slowest = std::max(slowest, token.step_ms);
-    const Touch touch = ui.thing(ui.id("Last tokens"), ThingRole::kPlot, "Last tokens", box);
+    const Touch touch = ui.thing(ui.id("Last tokens"), ThingRole::kSlider, "Last tokens", box);
+    view.strip_focused = touch.focused && ui.by_keyboard();
+    view.strip_box = box;
+    view.strip_drawn = true;
+    if (touch.focused) walk_strip(frame, tokens);
+    if (view.strip_focused)
+        ui.canvas().outline(
+            {box.left - ui.px(5), box.top - ui.px(5), box.right, box.bottom + ui.px(5)},
+            ui.tone(Tone::kFocus), ui.px(5), ui.px(1.5F));
     const EngineHistory::Token* shown = shown_token(frame);
     view.token_hovered.reset();
     for (size_t i = 0; i < tokens.size(); ++i) {
@@ -304,7 +337,7 @@ void draw_token(Frame& frame, const Box& box) {
     float y = box.top;
     draw_strip(frame, {box.left, y, box.right, y + ui.px(kStrip)});
     y += ui.px(kStrip + 8);
-    ui.label("Lighter tokens took longer. Point at one to see it; click to stay at it.",
+    ui.label("Lighter tokens took longer. Point at one, or go there with ← and →; click to stay.",
              {box.left, y, box.right, y + ui.px(kLine)}, Size::kCaption, Tone::kMuted);
     y += ui.px(kLine);
     const EngineHistory& history = history_of(frame);
@@ -387,6 +420,9 @@ void draw_routing(Frame& frame, const Box& box) {
     const EngineHistory::Routing routing = history.routing(view.routed_tokens);
     const EngineHistory::Token* token = shown_token(frame);
     const bool chosen = view.token_hovered || view.token_shown;
+    std::span<const int16_t> marked;
+    if (token != nullptr && chosen) marked = history.experts_of(*token);
+    if (view.text_token) marked = view.text_token->experts;
     heat_map(ui, {box.left, box.top + ui.px(36), box.right, box.bottom},
              {.name = "Experts by layer",
               .row_name = "layer",
@@ -396,8 +432,7 @@ void draw_routing(Frame& frame, const Box& box) {
               .columns = history.experts(),
               .counts = routing.counts,
               .highest = routing.highest,
-              .marked = token != nullptr && chosen ? history.experts_of(*token)
-                                                   : std::span<const int16_t>()});
+              .marked = marked});
 }
 std::string csv_routing(const Frame& frame) {
     EngineViewState& view = frame.view.engine;

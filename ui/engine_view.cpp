@@ -1,4 +1,4 @@
-// The engine: what it does, drawn from what it counts. The screen shows all of it, the pane beside the chat the three
+// The engine: what it does, drawn from what it counts. The screen shows all of it, the pane beside the chat the few
 // things one looks at while an answer comes.
 
 #include <array>
@@ -17,6 +17,14 @@ void take_in(Frame& frame) {
     const bool ready = feed != nullptr && model.facts;
     frame.view.engine.history.take(ready ? feed : nullptr, ready ? model.facts->layers : 0,
                                    ready ? model.facts->experts : 0, frame.ui.input().now_s);
+    frame.view.engine.strip_drawn = false;
+}
+
+// What is scrolled away is not pointed at.
+void leave_strip(EngineViewState& view) {
+    if (view.strip_drawn) return;
+    view.token_hovered.reset();
+    view.strip_focused = false;
 }
 
 std::string doing_text(const Frame& frame) {
@@ -60,6 +68,20 @@ void pause_button(Frame& frame, float right, float top) {
         history.pause(!history.paused());
 }
 
+// Of the cards, those of the pane: speed, what the routers choose, time, hits, drive, token by token.
+constexpr std::array<size_t, 6> kPaneCards = {0, 8, 1, 2, 3, 7};
+
+// The strip of tokens has the keyboard: all of it should be seen.
+void bring_strip(Frame& frame, const Box& box, Scroll& scroll) {
+    EngineViewState& view = frame.view.engine;
+    if (!view.strip_focused) return;
+    const Box& strip = view.strip_box;
+    const float room = frame.ui.px(60);
+    if (strip.top < box.top) scroll.offset -= box.top - strip.top + room;
+    if (strip.bottom > box.bottom) scroll.offset += strip.bottom - box.bottom + room;
+    if (strip.top < box.top || strip.bottom > box.bottom) frame.ui.be_restless();
+}
+
 }  // namespace
 
 void engine_view(Frame& frame, const Box& box) {
@@ -80,6 +102,7 @@ void engine_view(Frame& frame, const Box& box) {
         if (page.seen(at)) draw_engine_card(frame, card, at);
     }
     page.end();
+    leave_strip(view);
     ui.pop_id();
 }
 
@@ -103,14 +126,18 @@ void engine_pane(Frame& frame, const Box& box) {
     y += ui.paragraph(text, left + ui.px(4), y, right - left - ui.px(8), Size::kCaption,
                       Tone::kMuted) +
          ui.px(10);
-    constexpr size_t kShown = 4;  // of the cards, the first: speed, time, hits, drive
-    for (const EngineCard& card : engine_cards().first(kShown)) {
+    for (const size_t index : kPaneCards) {
         if (!empty.empty()) break;
+        const EngineCard& card = engine_cards()[index];
         const Box at = {left, y, right,
                         y + card.height(frame, right - left - ui.px(32)) + card_frame_height(ui)};
-        if (at.bottom > box.top && at.top < box.bottom) draw_engine_card(frame, card, at);
+        const bool seen = at.bottom > box.top && at.top < box.bottom;
+        // The keyboard comes to what is not seen yet, and then it is brought here.
+        if (seen || ui.by_keyboard()) draw_engine_card(frame, card, at);
         y = at.bottom + pad;
     }
+    leave_strip(frame.view.engine);
+    bring_strip(frame, box, scroll);
     ui.end_scroll(y - begin + pad);
     ui.pop_id();
 }

@@ -145,8 +145,18 @@ private:
             content_told = message.content.size();
             reasoning_told = message.reasoning.size();
             for (; ids_told < stream->ids().size(); ++ids_told) {
-                report.ids.push_back(stream->ids()[ids_told].value);
+                const TokenId id = stream->ids()[ids_told];
+                if (report.ids.empty()) {
+                    report.position = event->prefill_total +
+                                      static_cast<int64_t>(ids_told - question.so_far.size());
+                }
+                report.ids.push_back(id.value);
+                const Tokenizer& tokenizer = opened_.conversation->tokenizer();
+                report.id_bytes.emplace_back(tokenizer.is_special(id) ? ""
+                                                                      : tokenizer.token_bytes(id));
             }
+            // One request at a time is asked, so what the engine is at is this one.
+            report.request = opened_.engine->live().state().request;
             report.done = event->prefill_done;
             report.total = event->prefill_total;
             report.stats = event->stats;

@@ -68,6 +68,10 @@ struct ModelReport {
     int64_t done = 0, total = 0;
     std::string content, reasoning;
     std::vector<int32_t> ids;
+    // kGrown, of each of `ids`: its bytes, which may be part of a character; none: no text is made of it.
+    std::vector<std::string> id_bytes;
+    int64_t position = 0;  // kGrown: of the first of `ids` in the sequence
+    uint64_t request = 0;  // kGrown: the engine's number of the request (StepRecord)
     FinishReason reason = FinishReason::kStop;
     AnswerStats stats;
 };

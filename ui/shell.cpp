@@ -1,6 +1,7 @@
 #include "ui/shell.h"
 
 #include "ui/commands.h"
+#include "ui/token_card.h"
 
 namespace millrace {
 namespace {
@@ -26,11 +27,14 @@ void draw_screen(Frame& frame, const Box& box) {
         case Screen::kChat: {
             Box chat = box;
             const float pane = frame.ui.px(340);
-            if (frame.desk.state().settings.engine_pane && box.width() > frame.ui.px(900)) {
+            frame.view.engine.pane_shown =
+                frame.desk.state().settings.engine_pane && box.width() > frame.ui.px(900);
+            if (frame.view.engine.pane_shown) {
                 chat.right -= pane;
                 engine_pane(frame, {chat.right, box.top, box.right, box.bottom});
             }
             chat_view(frame, chat);
+            draw_token_card(frame, chat);
             break;
         }
         case Screen::kEngine: engine_view(frame, box); break;

@@ -16,7 +16,7 @@ struct Palette {
     std::array<uint32_t, kTones - 1> tones;
     // keyword, string, comment, number, type, function
     std::array<uint32_t, 6> code;
-    uint32_t code_panel, selection, found, found_here;
+    uint32_t code_panel, selection, found, found_here, token;
     std::array<uint32_t, 6> series;
     uint8_t shade_alpha;
 };
@@ -29,6 +29,7 @@ constexpr Palette kDark = {.tones = {0x16181D, 0x111317, 0x22252C, 0x2A2E37, 0x3
                            .selection = 0x2F4A75,
                            .found = 0x4A4423,
                            .found_here = 0x7A5C14,
+                           .token = 0x1F4A45,
                            .series = {0x6EA8FE, 0xF2A65A, 0x4FC1B0, 0xE58BC0, 0xA7AFBC, 0xD9CF6B},
                            .shade_alpha = 150};
 
@@ -40,6 +41,7 @@ constexpr Palette kLight = {.tones = {0xFBFBFC, 0xF1F2F5, 0xFFFFFF, 0xE9EBF0, 0x
                             .selection = 0xC5DAFA,
                             .found = 0xFBEFB8,
                             .found_here = 0xF5CE62,
+                            .token = 0xBFEBDD,
                             .series = {0x1F5FBF, 0xB85C00, 0x0F7F72, 0xA83A82, 0x6A7280, 0x7D7200},
                             .shade_alpha = 90};
 
@@ -52,6 +54,7 @@ constexpr Palette kContrast = {
     .selection = 0x004C99,
     .found = 0x4D4400,
     .found_here = 0x5C4A00,
+    .token = 0x006450,
     .series = {0x66B2FF, 0xFFB347, 0x4FE0C8, 0xFF99D6, 0xE0E0E0, 0xFFF27A},
     .shade_alpha = 190};
 
@@ -80,6 +83,7 @@ Theme make(ThemeName name, const Palette& palette) {
     set(Ink::kSelection, rgb(palette.selection));
     set(Ink::kFound, rgb(palette.found));
     set(Ink::kFoundHere, rgb(palette.found_here));
+    set(Ink::kToken, rgb(palette.token));
     set(Ink::kCaret, theme.tone(Tone::kText));
     set(Ink::kComposition, theme.tone(Tone::kMuted));
     set(Ink::kError, theme.tone(Tone::kBad));
@@ -123,7 +127,7 @@ double contrast(Colour a, Colour b) {
     return (std::max(x, y) + 0.05) / (std::min(x, y) + 0.05);
 }
 
-std::array<ContrastPair, 22> contrast_pairs(const Theme& theme) {
+std::array<ContrastPair, 23> contrast_pairs(const Theme& theme) {
     const auto tone = [&](Tone t) { return theme.tone(t); };
     const auto ink = [&](Ink i) { return theme.ink(i); };
     const Colour panel = ink(Ink::kCodePanel);
@@ -136,6 +140,7 @@ std::array<ContrastPair, 22> contrast_pairs(const Theme& theme) {
         {"text on selection", tone(Tone::kText), ink(Ink::kSelection)},
         {"text on found", tone(Tone::kText), ink(Ink::kFound)},
         {"text on found here", tone(Tone::kText), ink(Ink::kFoundHere)},
+        {"text on token", tone(Tone::kText), ink(Ink::kToken)},
         {"muted on ground", tone(Tone::kMuted), tone(Tone::kGround)},
         {"muted on side", tone(Tone::kMuted), tone(Tone::kSide)},
         {"muted on raised", tone(Tone::kMuted), tone(Tone::kRaised)},

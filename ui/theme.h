@@ -65,7 +65,7 @@ struct ContrastPair {
     Colour text, ground;
     double wanted = 4.5;
 };
-[[nodiscard]] std::array<ContrastPair, 22> contrast_pairs(const Theme& theme);
+[[nodiscard]] std::array<ContrastPair, 23> contrast_pairs(const Theme& theme);
 // WCAG 2.1: 1 … 21.
 [[nodiscard]] double contrast(Colour a, Colour b);
 

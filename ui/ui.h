@@ -32,6 +32,7 @@ enum class ThingRole : uint8_t {
     kMenuItem,
     kLink,
     kHandle,
+    kSlider,  // arrows move it
     kPlot,
     kText
 };

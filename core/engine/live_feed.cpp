@@ -62,6 +62,29 @@ uint64_t LiveFeed::read_steps(uint64_t from, std::vector<StepRecord>& out) const
     return end;
 }
 
+// Steps are in the order of requests, and of positions in each.
+LiveFeed::FoundStep LiveFeed::find_step(uint64_t request, int64_t position) const {
+    const auto before = [&](const StepRecord& record) {
+        return record.request != request ? record.request < request : record.position < position;
+    };
+    uint64_t first = steps_.oldest(), end = steps_.written();
+    StepRecord record;
+    while (first < end) {
+        const uint64_t middle = first + (end - first) / 2;
+        // What has gone meanwhile was older than all that is there.
+        if (!read(steps_, middle, record) || before(record)) {
+            first = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    if (!read(steps_, first, record)) return {};
+    if (record.request == request && record.position == position && record.decode)
+        return {FoundStep::Kind::kFound, record};
+    const bool all_kept = first == 0 || first > steps_.oldest();
+    return {all_kept ? FoundStep::Kind::kNone : FoundStep::Kind::kGone, {}};
+}
+
 bool LiveFeed::experts_of(uint64_t step, std::span<int16_t> out) const {
     ENSURE(out.size() == experts_a_token_);
     StepRecord record;

@@ -72,6 +72,13 @@ public:
 
     // Appends the steps from number `from` on that are still there, oldest first, and returns the number to go on from.
     uint64_t read_steps(uint64_t from, std::vector<StepRecord>& out) const;
+    // The decode step that took in the token at `position` of `request`. kNone: no step has; not yet, or the answer ended
+    // with it.
+    struct FoundStep {
+        enum class Kind : uint8_t { kFound, kNone, kGone } kind = Kind::kNone;
+        StepRecord record;
+    };
+    [[nodiscard]] FoundStep find_step(uint64_t request, int64_t position) const;
     // The experts that each layer's router chose for the token of a decode step, best first: out [layers][k], −1 where
     // the step did not get so far. False: no decode step, or too long ago.
     [[nodiscard]] bool experts_of(uint64_t step, std::span<int16_t> out) const;
@@ -86,6 +93,8 @@ public:
     void add(StepRecord record, std::span<const int16_t> experts);
     void set(const LiveState& state);
 
+    [[nodiscard]] const SequenceModel& model() const { return model_; }
+
 private:
     static constexpr uint64_t kStatesMax =
         64;  // a reader is overtaken by none of them but in its sleep
@@ -97,5 +106,9 @@ private:
     LiveRing states_;
     std::vector<uint64_t> experts_record_;  // room of the writer
 };
+
+// For benchmarks: seconds that the records of a decoded token cost the engine thread. So many are made for a feed of their
+// own, of the same model, with a clock read at every part of every layer twice. Any thread, while the engine is idle.
+[[nodiscard]] double recording_seconds(const LiveFeed& feed, int64_t tokens);
 
 }  // namespace millrace

@@ -1,6 +1,7 @@
 #include "core/engine/step_recorder.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace millrace {
 
@@ -86,6 +87,31 @@ void StepRecorder::end_step(bool finished) {
 void StepRecorder::end_request() {
     state_.doing = LiveState::Doing::kIdle;
     feed_.set(state_);
+}
+
+double recording_seconds(const LiveFeed& feed, int64_t tokens) {
+    SystemClock clock;
+    LiveFeed own(feed.model());
+    StepRecorder recorder(own, feed.model(), clock);
+    const ModelConfig& config = feed.model().config();
+    std::vector<int32_t> ids(static_cast<size_t>(config.experts_per_token));
+    std::iota(ids.begin(), ids.end(), 0);
+    const MatrixView<const int32_t> row(ids.data(), 1, config.experts_per_token);
+    recorder.begin_request(1);
+    const int64_t began_ns = clock.now_ns();
+    for (int64_t token = 0; token < tokens; ++token) {
+        recorder.generated(token);
+        recorder.begin_step({.position = token, .tokens = 1, .decode = true});
+        for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
+            for (size_t part = 0; part < 2 * kStepParts; ++part)
+                recorder.begins(static_cast<StepPart>(part % kStepParts));
+            recorder.routed(LayerId{static_cast<int32_t>(layer)}, row, {});
+        }
+        recorder.end_step(true);
+    }
+    const int64_t passed_ns = clock.now_ns() - began_ns;
+    return static_cast<double>(passed_ns) * 1e-9 /
+           static_cast<double>(std::max<int64_t>(1, tokens));
 }
 
 }  // namespace millrace

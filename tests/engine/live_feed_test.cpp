@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/base/random.h"
+#include "tests/support/feed_model.h"
 #include "tests/support/small_checkpoint.h"
 #include "tests/support/temp_directory.h"
 #include "tests/support/tiny_model.h"
@@ -49,27 +50,6 @@ struct World {
     }
     TempDirectory directory;
     Random random{4};
-};
-
-// Only its shape and its counters matter.
-class Shape final : public SequenceModel {
-public:
-    Shape(size_t layers, int32_t k) {
-        config_.layers.assign(layers, LayerKind::kWindow);
-        config_.experts_per_token = k;
-    }
-    const ModelConfig& config() const override { return config_; }
-    const MemoryPlan& plan() const override { return plan_; }
-    int64_t context_max() const override { return 1; }
-    int64_t chunk_max() const override { return 1; }
-    ExpertCacheStats expert_stats() const override { return {}; }
-    KeptTokens keep(std::span<const TokenId>) override { return {}; }
-    Status append(std::span<const TokenId>, std::span<float>) override { return {}; }
-    void reset() override {}
-
-private:
-    ModelConfig config_;
-    MemoryPlan plan_;
 };
 
 // A record all of whose fields follow from one number.
@@ -222,7 +202,7 @@ TEST_CASE("the state: idle, the prompt as it is read, the answer as it comes") {
 }
 
 TEST_CASE("of more steps than are kept the newest are there, however they are read") {
-    const Shape shape(5, 3);
+    const FeedModel shape(5, 3);
     LiveFeed feed(shape);
     constexpr uint64_t kSteps = 2 * LiveFeed::kStepsMax + 123;
     std::vector<StepRecord> in_pieces;
@@ -257,8 +237,49 @@ TEST_CASE("of more steps than are kept the newest are there, however they are re
     CHECK(found == LiveFeed::kTokensMax);
 }
 
+TEST_CASE("a step is found by its request and position, or it is said why not") {
+    using Kind = LiveFeed::FoundStep::Kind;
+    const FeedModel shape(5, 3);
+    LiveFeed feed(shape);
+    CHECK(feed.find_step(0, 0).kind == Kind::kNone);
+    // Each request: a prompt of 100 in two chunks, then 20 tokens, the last of which is never taken in.
+    constexpr uint64_t kRequests = 300;
+    for (uint64_t request = 0; request < kRequests; ++request) {
+        for (const int64_t position : {0, 60}) {
+            StepRecord record;
+            record.request = request;
+            record.position = position;
+            feed.add(record, {});
+        }
+        for (int64_t position = 100; position < 119; ++position) {
+            StepRecord record;
+            record.request = request;
+            record.position = position;
+            record.decode = true;
+            feed.add(record, experts_of_number(0, 15));
+        }
+    }
+    const uint64_t oldest = kRequests * 21 - LiveFeed::kStepsMax;
+    for (uint64_t request = 0; request < kRequests; ++request) {
+        for (int64_t position = 100; position < 119; ++position) {
+            const uint64_t number = request * 21 + 2 + static_cast<uint64_t>(position - 100);
+            const LiveFeed::FoundStep found = feed.find_step(request, position);
+            REQUIRE(found.kind == (number >= oldest ? Kind::kFound : Kind::kGone));
+            if (number < oldest) continue;
+            CHECK(found.record.number == number);
+            CHECK(found.record.request == request);
+            CHECK(found.record.position == position);
+        }
+    }
+    CHECK(feed.find_step(kRequests - 1, 119).kind == Kind::kNone);
+    CHECK(feed.find_step(kRequests - 2, 119).kind == Kind::kNone);
+    CHECK(feed.find_step(kRequests - 1, 60).kind == Kind::kNone);  // a chunk is no token
+    CHECK(feed.find_step(kRequests, 100).kind == Kind::kNone);
+    CHECK(feed.find_step(0, 119).kind == Kind::kGone);
+}
+
 TEST_CASE("readers at full speed beside the writer see whole records only") {
-    const Shape shape(5, 3);
+    const FeedModel shape(5, 3);
     LiveFeed feed(shape);
     constexpr uint64_t kSteps = 60'000;
     std::atomic<bool> over{false};

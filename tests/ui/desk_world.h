@@ -53,6 +53,11 @@ public:
         listener_(std::move(report));
     }
     void say(ModelReport report) { listener_(std::move(report)); }
+    void opening() {
+        ModelReport report;
+        report.kind = ModelReport::Kind::kOpening;
+        listener_(std::move(report));
+    }
     void closed(const std::string& why) {
         ModelReport report;
         report.kind = ModelReport::Kind::kClosed;
@@ -70,6 +75,19 @@ public:
         report.content = content;
         report.reasoning = reasoning;
         report.ids = {next_id++};
+        report.position = next_position++;
+        listener_(std::move(report));
+    }
+    // Tokens of these bytes came, and this text became certain with them.
+    void grow_tokens(std::vector<std::string> bytes, const std::string& content,
+                     const std::string& reasoning = "") {
+        ModelReport report = last(ModelReport::Kind::kGrown);
+        report.content = content;
+        report.reasoning = reasoning;
+        report.position = next_position;
+        next_position += static_cast<int64_t>(bytes.size());
+        for (size_t i = 0; i < bytes.size(); ++i) report.ids.push_back(next_id++);
+        report.id_bytes = std::move(bytes);
         listener_(std::move(report));
     }
     void finish(FinishReason reason = FinishReason::kStop) {
@@ -95,12 +113,15 @@ public:
     int stops = 0;
     const LiveFeed* fed = nullptr;
     int32_t next_id = 100;
+    int64_t next_position = 100;  // of the next token in the sequence
+    uint64_t request = 0;         // of the engine, that is answered
 
 private:
     [[nodiscard]] ModelReport last(ModelReport::Kind kind) const {
         ModelReport report;
         report.kind = kind;
         report.number = asked.empty() ? 0 : asked.back().number;
+        report.request = request;
         return report;
     }
     Listener listener_;

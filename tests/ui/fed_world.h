@@ -5,37 +5,19 @@
 #include <vector>
 
 #include "core/engine/live_feed.h"
-#include "core/engine/sequence_model.h"
+#include "tests/support/feed_model.h"
 
 namespace millrace::test {
 
 inline constexpr int32_t kLayers = 3, kExperts = 16, kChosen = 2;
 
-class FedShape final : public SequenceModel {
-public:
-    FedShape() {
-        config_.layers.assign(kLayers, LayerKind::kWindow);
-        config_.experts_per_token = kChosen;
-    }
-    const ModelConfig& config() const override { return config_; }
-    const MemoryPlan& plan() const override { return plan_; }
-    int64_t context_max() const override { return 1; }
-    int64_t chunk_max() const override { return 1; }
-    ExpertCacheStats expert_stats() const override {
-        ExpertCacheStats stats;
-        stats.layer_hits = {3, 0, 10};
-        stats.layer_misses = {1, 0, 0};
-        stats.layer_wait_ns = {2'000'000, 0, 0};
-        return stats;
-    }
-    KeptTokens keep(std::span<const TokenId>) override { return {}; }
-    Status append(std::span<const TokenId>, std::span<float>) override { return {}; }
-    void reset() override {}
-
-private:
-    ModelConfig config_;
-    MemoryPlan plan_;
-};
+inline ExpertCacheStats fed_stats() {
+    ExpertCacheStats stats;
+    stats.layer_hits = {3, 0, 10};
+    stats.layer_misses = {1, 0, 0};
+    stats.layer_wait_ns = {2'000'000, 0, 0};
+    return stats;
+}
 
 struct FedWorld {
     FedWorld() : feed(std::make_unique<LiveFeed>(model)) {}
@@ -67,7 +49,7 @@ struct FedWorld {
         feed->add(record, {});
     }
 
-    FedShape model;
+    FeedModel model{kLayers, kChosen, fed_stats()};
     std::unique_ptr<LiveFeed> feed;
 };
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <set>
 
@@ -250,6 +251,54 @@ TEST_CASE("the view follows the answer at the end, and stands still for somebody
     REQUIRE(world.click("Follow the answer"));
     world.frames(3);
     CHECK(world.view->chat_scroll.at_end);
+}
+
+TEST_CASE("every message's actions are reached by keyboard, also those of messages scrolled out") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    std::string long_answer;
+    for (int i = 0; i < 12; ++i) long_answer += "a line of it\n\n";
+    constexpr size_t kPairs = 6;
+    for (size_t i = 0; i < kPairs; ++i) {
+        world.desk_world.send("question " + std::to_string(i));
+        world.desk_world.answer(long_answer + "answer " + std::to_string(i));
+        world.frames(2);
+    }
+    world.frames(4);
+    // The pointer is far from all of them: it uncovers nothing.
+    world.point(5, 5);
+    const auto edits = [&] {
+        return std::ranges::count(world.ui->things(), std::string("Edit"), &Thing::name);
+    };
+    CHECK(edits() <= 2);
+    const Branches& branches = world.desk_world.state().chat->branches;
+    std::set<MessageId> reached;
+    // From the end to the beginning, a page at a time; on each, every Edit that Tab comes to is opened.
+    for (int page = 0; page < 12 && reached.size() < 2 * kPairs; ++page) {
+        world.key("Tab");
+        std::set<uint32_t> walked;
+        while (walked.insert(world.ui->focused()).second) {
+            if (world.focused_name() == "Edit") {
+                const uint32_t here = world.ui->focused();
+                world.key("Enter");
+                REQUIRE(world.view->dialog.kind == DialogKind::kEdit);
+                reached.insert(world.view->dialog.message);
+                CHECK(world.view->dialog_text->text() ==
+                      branches.find(world.view->dialog.message)->content);
+                world.key("Esc");
+                REQUIRE(world.view->dialog.kind == DialogKind::kNone);
+                world.ui->focus(here);
+                world.frame();
+            }
+            world.key("Tab");
+        }
+        world.key("PageUp");
+    }
+    CHECK(reached.size() == 2 * kPairs);
+    for (const MessageId id : branches.shown()) CHECK(reached.contains(id));
+    CHECK(world.view->chat_scroll.offset < 50);
 }
 
 TEST_CASE("a chat of ten thousand messages is drawn from what is seen, and keeps its place") {

@@ -26,11 +26,12 @@ enum class Ink : uint8_t {
     kSelection,
     kFound,      // a match of a search
     kFoundHere,  // the match that one stands at
+    kToken,      // a token of the model that is looked at
     kCaret,
     kComposition,  // under text that an input method has not finished
     kError,
 };
-inline constexpr int kInks = 21;
+inline constexpr int kInks = 22;
 
 struct Box {
     float left = 0, top = 0, right = 0, bottom = 0;

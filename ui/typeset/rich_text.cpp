@@ -171,6 +171,15 @@ public:
         return {found.flow->source_begin(), found.flow->source_end()};
     }
 
+    std::optional<GlyphPlace> glyph_at(float x, float y) const override {
+        size_t chunk = 0;
+        const LaidGlyph* const glyph = laid_glyph_at(x, y, chunk);
+        if (glyph == nullptr) return std::nullopt;
+        const float along = (x - glyph->left) / (glyph->right - glyph->left);
+        return GlyphPlace{{glyph->source_begin, glyph->source_end},
+                          glyph->backward ? 1 - along : along};
+    }
+
     std::optional<std::string> link_at(float x, float y) const override {
         size_t chunk = 0;
         const LaidRun* const run = run_at(x, y, chunk);
@@ -363,7 +372,7 @@ private:
         return in_left_half != best->backward ? best->source_begin : best->source_end;
     }
 
-    [[nodiscard]] const LaidRun* run_at(float x, float y, size_t& index) const {
+    [[nodiscard]] const LaidGlyph* laid_glyph_at(float x, float y, size_t& index) const {
         index = chunk_below(y);
         if (index >= chunks_.size()) return nullptr;
         ensure_laid_out(index);
@@ -372,10 +381,15 @@ private:
             if (y - chunk.top < line.top || y - chunk.top >= line.bottom) continue;
             for (uint32_t i = line.glyph_begin; i < line.glyph_end; ++i) {
                 const LaidGlyph& glyph = chunk.layout.glyphs[i];
-                if (x >= glyph.left && x < glyph.right) return &chunk.layout.runs[glyph.run];
+                if (x >= glyph.left && x < glyph.right) return &glyph;
             }
         }
         return nullptr;
+    }
+
+    [[nodiscard]] const LaidRun* run_at(float x, float y, size_t& index) const {
+        const LaidGlyph* const glyph = laid_glyph_at(x, y, index);
+        return glyph == nullptr ? nullptr : &chunks_[index].layout.runs[glyph->run];
     }
 
     void draw_chunk(TextPainter& painter, const MessageLayout& layout, float x, float y, float top,
@@ -424,6 +438,7 @@ private:
 
     static void draw_marks(TextPainter& painter, const MessageLayout& layout, const LaidLine& line,
                            float x, float y, const TextMarks& marks) {
+        draw_range(painter, layout, line, x, y, marks.token, Ink::kToken);
         const auto after = std::partition_point(
             marks.found.begin(), marks.found.end(),
             [&](const TextRange& range) { return range.end <= line.source_begin; });

@@ -50,6 +50,13 @@ struct TextMarks {
     TextRange selection;
     std::span<const TextRange> found;
     size_t found_here = static_cast<size_t>(-1);  // index into found
+    TextRange token = {};                         // of the model, that is looked at
+};
+
+// A glyph that somebody points at; of a formula, all of it.
+struct GlyphPlace {
+    TextRange bytes;  // that it stands for
+    float along = 0;  // 0 where one begins to read it, 1 where it ends
 };
 
 class RichText {
@@ -73,6 +80,8 @@ public:
     // All coordinates below are relative to the message.
     [[nodiscard]] virtual size_t position_at(float x, float y) const = 0;  // the nearest
     [[nodiscard]] virtual Box box_of(size_t position) const = 0;           // of the glyph there
+    // Nothing beside the text.
+    [[nodiscard]] virtual std::optional<GlyphPlace> glyph_at(float x, float y) const = 0;
     [[nodiscard]] virtual TextRange word_at(size_t position) const = 0;
     [[nodiscard]] virtual TextRange paragraph_at(size_t position) const = 0;
     // The target of the link there; only http, https and mailto are links, everything else is text.
