@@ -68,7 +68,8 @@ void Ui::edit_keys(TextEditor& editor, const FieldLook& look, FieldResult& resul
             taken = taken || (!chord.control && !chord.alt);  // it has come as text
         } else if (chord.key == Key::kSpace) {
             taken = !chord.control && !chord.alt;
-        } else if (chord.key == Key::kEnter && !chord.alt && !editor.composing()) {
+        } else if (chord.key == Key::kEnter && !chord.alt && !(chord.control && chord.shift) &&
+                   !editor.composing()) {
             const bool submits = chord.control || (look.submit_on_enter && !chord.shift);
             if (submits) {
                 result.submitted = true;

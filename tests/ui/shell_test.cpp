@@ -55,6 +55,13 @@ TEST_CASE("Shift+Enter breaks the line, Escape stops, Continue goes on") {
     world.frames(2);
     REQUIRE(world.click("Continue"));
     CHECK(world.desk_world.port->asked.size() == 2);
+    world.desk_world.port->finish(FinishReason::kCancelled);
+    world.frames(2);
+    // The composer has the keyboard and takes Enter, but not this one.
+    REQUIRE(world.click("Message"));
+    world.key("Ctrl+Shift+Enter");
+    CHECK(world.desk_world.port->asked.size() == 3);
+    CHECK(world.desk_world.desk->draft().empty());
 }
 
 TEST_CASE(
