@@ -374,8 +374,11 @@ void Desk::finish_answer(const ModelReport& told) {
         }
         const Running& running = *state_.running;
         const double until = running.answer_s > 0 ? running.answer_s : parts_.now_s();
+        const double thought_s = running.writing_s > 0 ? until - running.writing_s : -1;
+        // An answer that went on has thought before.
+        const double before_s = facts_of(answer).thought_s;
         answer.facts = facts_json(told.stats, seed_of(answer, 0),
-                                  running.writing_s > 0 ? until - running.writing_s : -1,
+                                  before_s > 0 ? before_s + std::max(0.0, thought_s) : thought_s,
                                   state_.model.facts ? state_.model.facts->name : "");
         const double rate = prefill_rate_of(told.stats);
         if (rate > 0) state_.prefill_rate = rate;

@@ -51,8 +51,7 @@ void draw_speed(Frame& frame, const Box& box) {
     const double now = history.rate_of_last(8), over = history.rate_of_last(200);
     const Box rest = headline(
         ui, box, now > 0 ? plot_text(now, PlotUnit::kTokensPerSecond) : "–",
-        over > 0 ? cat("over the last 8 tokens; ", plot_text(over, PlotUnit::kTokensPerSecond),
-                       " over the last 200 of this answer")
+        over > 0 ? cat("last 8 tokens; last 200: ", plot_text(over, PlotUnit::kTokensPerSecond))
                  : std::string("no token was written yet"));
     const std::array<PlotSeries, 1> series = {{{"", history.tokens_per_second(), 0}}};
     line_plot(ui, rest,
@@ -427,7 +426,7 @@ void draw_routing(Frame& frame, const Box& box) {
              {.name = "Experts by layer",
               .row_name = "layer",
               .column_name = "expert",
-              .unit_name = cat("times in ", routing.tokens, " tokens"),
+              .unit_name = cat("of ", routing.tokens, " tokens"),
               .rows = history.layers(),
               .columns = history.experts(),
               .counts = routing.counts,

@@ -71,6 +71,24 @@ TEST_CASE("stopped, an answer goes on from its exact token with the seed that it
     CHECK_FALSE(world.desk->can_continue());
 }
 
+TEST_CASE("an answer that went on has thought as long as both parts did") {
+    const TempDirectory directory;
+    DeskWorld world(directory.path());
+    world.ready();
+    world.send("Why?");
+    world.port->grow("", "Hm ");
+    world.settle();
+    world.now_s += 3;
+    world.port->grow("Because ");
+    world.settle();
+    world.desk->stop();
+    world.port->finish(FinishReason::kCancelled);
+    world.settle();
+    world.desk->continue_answer();
+    world.answer("so.");
+    CHECK(facts_of(*world.state().chat->branches.find(world.at(1))).thought_s == 3);
+}
+
 TEST_CASE("an answer that the program's end cut off is there and can go on") {
     const TempDirectory directory;
     {
