@@ -23,7 +23,23 @@ private:
     Window& window_;
 };
 
-// How long nothing need be drawn: until something is due, and for streamed text a calm twenty-fifth of a second.
+// Whether the person did something since what `drawn` knows.
+bool acted(const PersonInput& input, const PersonInput& drawn) {
+    return !input.keys.empty() || !input.text.empty() || input.wheel != 0 || input.left.pressed ||
+           input.left.released || input.right.pressed || input.middle.pressed ||
+           !input.dropped.empty() || input.x != drawn.x || input.y != drawn.y || input.close_wanted;
+}
+
+// Streamed text comes in calm steps; keys and the pointer are answered at once. Every report of a token wakes the window, so
+// one sleep is not enough.
+void keep_calm(Window& window, double until_s, const PersonInput& drawn) {
+    while (!acted(window.input(), drawn) && window.input().now_s < until_s) {
+        const double left_ms = (until_s - window.input().now_s) * 1000;
+        static_cast<void>(window.wait(milliseconds(static_cast<int64_t>(left_ms) + 1)));
+    }
+}
+
+// How long nothing need be drawn: until something is due.
 milliseconds patience(const Desk& desk, int frames_owed, bool restless) {
     if (restless || frames_owed > 0) return milliseconds(0);
     constexpr double kLongest_s = 3600;
@@ -78,22 +94,15 @@ Status run_desktop(Window& window, const DesktopOptions& options, const ModelOpe
         const bool minimised = window.minimised();
         const PersonInput& input = window.wait(
             minimised ? milliseconds(500) : patience(*desk, owed, ui.restless() && !minimised));
-        const bool person = !input.keys.empty() || !input.text.empty() || input.wheel != 0 ||
-                            input.left.pressed || input.left.released || input.right.pressed ||
-                            !input.dropped.empty() || input.x != ui.input().x ||
-                            input.y != ui.input().y || input.close_wanted;
-        const bool changed = desk->tick();
-        if (person) owed = kFramesAfterEvent;
+        bool changed = desk->tick();
+        if (changed && desk->state().running) {
+            constexpr double kCalm_s = 0.04;
+            keep_calm(window, drawn_s + kCalm_s, ui.input());
+            changed = desk->tick() || changed;
+        }
+        if (acted(input, ui.input())) owed = kFramesAfterEvent;
         if (changed) owed = std::max(owed, 1);
         if (input.close_wanted) desk->quit();
-        // Streamed text comes in calm steps; keys and the pointer are answered at once.
-        constexpr double kCalm_s = 0.04;
-        const bool calm =
-            changed && !person && desk->state().running && input.now_s - drawn_s < kCalm_s;
-        if (calm) {
-            static_cast<void>(window.wait(milliseconds(
-                static_cast<int64_t>((kCalm_s - (input.now_s - drawn_s)) * 1000) + 1)));
-        }
         if (minimised) continue;
         for (; notices_told < fonts->notices().size(); ++notices_told)
             desk->tell(fonts->notices()[notices_told]);

@@ -15,9 +15,17 @@ void take_in(Frame& frame) {
     const ModelState& model = frame.desk.state().model;
     const LiveFeed* feed = frame.desk.feed();
     const bool ready = feed != nullptr && model.facts;
-    frame.view.engine.history.take(ready ? feed : nullptr, ready ? model.facts->layers : 0,
-                                   ready ? model.facts->experts : 0, frame.ui.input().now_s);
-    frame.view.engine.strip_drawn = false;
+    EngineViewState& view = frame.view.engine;
+    view.strip_drawn = false;
+    // While an answer is written the window is drawn for every few words of it. Plots need not move as often, and where
+    // they stand still their pixels cost nothing.
+    constexpr double kPlotsEvery_s = 0.2;
+    const double now_s = frame.ui.input().now_s;
+    const bool fresh = now_s >= view.taken_s && now_s - view.taken_s < kPlotsEvery_s;
+    if (ready && fresh && frame.desk.state().running) return;
+    view.taken_s = now_s;
+    view.history.take(ready ? feed : nullptr, ready ? model.facts->layers : 0,
+                      ready ? model.facts->experts : 0, now_s);
 }
 
 // What is scrolled away is not pointed at.

@@ -16,6 +16,7 @@ namespace millrace {
 
 struct EngineViewState {
     EngineHistory history;
+    double taken_s = -1;  // when it took in what is new
     Scroll scroll, pane_scroll, models_scroll, benchmark_scroll;
     size_t routed_tokens = 64;                           // that the heatmap counts
     std::optional<uint64_t> token_shown, token_hovered;  // clicked and pointed at in the strip
