@@ -228,6 +228,9 @@ def stop_and_go_on(story):
     desktop.process.wait(30)
     desktop.start()
     story.wait_for("Demo model", 30)
+    desktop.type("How many experts does a token visit?")
+    desktop.key("Return")
+    time.sleep(3)  # something for the engine's screen to show
 
 
 def all_screens(story, label):
