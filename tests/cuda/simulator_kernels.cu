@@ -113,8 +113,7 @@ __global__ void misaligned(KernelTask t) {
     t.out[threadIdx.x] = *reinterpret_cast<const uint32_t*>(bytes + threadIdx.x % 2);
 }
 __global__ void misaligned_vector(KernelTask t) {
-    vector_access(t.in + 1, 16, false);
-    t.out[threadIdx.x] = 0;
+    t.out[threadIdx.x] = vector_load<uint4>(t.in + threadIdx.x % 32 * 2).x;
 }
 
 __global__ void divergent_barrier(KernelTask t) {

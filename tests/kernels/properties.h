@@ -177,14 +177,12 @@ inline void check_company(const char* name, const Problem& problem, const MakeOp
         }
     }
 }
-// … of the reference, and of the CPU ops of every ISA.
+// … of the reference, and of the fast ops.
 inline void check_company(const char* name, const Problem& problem) {
     check_company(name, problem, make_reference_ops);
-    for (const Isa isa : available_isas()) {
-        const std::string ops(isa_name(isa));
-        CAPTURE(ops);
-        check_company(name, problem,
-                      [isa](Pool& pool) { return make_cpu_ops(pool, {.isa = isa}); });
+    for (const FastOps& fast : fast_ops(Activations::kFp8)) {
+        CAPTURE(fast.name);
+        check_company(name, problem, fast.make);
     }
 }
 

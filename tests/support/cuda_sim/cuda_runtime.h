@@ -44,8 +44,19 @@ enum class Atomic { kAdd, kMin, kMax, kOr, kAnd, kExchange };
 [[nodiscard]] float atomic_f32_add(void* at, float value);
 [[nodiscard]] uint32_t atomic_u32_swap(void* at, uint32_t compare, uint32_t value);
 
-// One access of several elements, which the compiler of the CPU may cut into smaller ones: reported as the GPU makes it.
-void vector_access(const void* at, size_t bytes, bool write);
+// One access of several elements, which the compiler of the CPU might cut into smaller ones.
+void load_bytes_together(void* to, const void* from, size_t bytes);
+void store_bytes_together(void* to, const void* from, size_t bytes);
+template <class T>
+[[nodiscard]] T vector_load(const void* from) {
+    T out;
+    load_bytes_together(&out, from, sizeof(T));
+    return out;
+}
+template <class T>
+void vector_store(void* to, const T& value) {
+    store_bytes_together(to, &value, sizeof(T));
+}
 
 struct Exchange {
     uint64_t bits;

@@ -224,12 +224,23 @@ uint32_t atomic_u32_swap(void* at, uint32_t compare, uint32_t value) {
     return atomically<uint32_t>(at, [&](uint32_t old) { return old == compare ? value : old; });
 }
 
-void vector_access(const void* at, size_t bytes, bool write) {
-    if (!machine().checking) return;
-    const auto from = reinterpret_cast<uintptr_t>(__builtin_return_address(0));
+namespace {
+
+void together(const void* at, size_t bytes, Access access, const void* from) {
     const Unchecked unchecked;
-    machine().access(reinterpret_cast<uintptr_t>(at), bytes, write ? Access::kWrite : Access::kRead,
-                     true, from);
+    machine().access(reinterpret_cast<uintptr_t>(at), bytes, access, true,
+                     reinterpret_cast<uintptr_t>(from));
+}
+
+}  // namespace
+
+void load_bytes_together(void* to, const void* from, size_t bytes) {
+    together(from, bytes, Access::kRead, __builtin_return_address(0));
+    std::memcpy(to, from, bytes);
+}
+void store_bytes_together(void* to, const void* from, size_t bytes) {
+    together(to, bytes, Access::kWrite, __builtin_return_address(0));
+    std::memcpy(to, from, bytes);
 }
 
 }  // namespace millrace::cuda_sim

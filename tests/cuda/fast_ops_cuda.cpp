@@ -1,0 +1,18 @@
+// The CUDA ops in the simulator, in three orders of execution. They have one arithmetic for activations.
+
+#include "tests/cuda/staged_cuda_ops.h"
+#include "tests/kernels/fast_ops.h"
+
+namespace millrace {
+
+std::vector<FastOps> fast_ops(Activations activations) {
+    std::vector<FastOps> out;
+    if (activations != Activations::kFp8) return out;
+    for (const uint64_t seed : {0, 1, 2}) {
+        out.push_back({"cuda, order " + std::to_string(seed),
+                       [seed](Pool& pool) { return test::make_staged_cuda_ops(pool, seed); }});
+    }
+    return out;
+}
+
+}  // namespace millrace
