@@ -47,25 +47,24 @@ struct QuantiseTask {
     uint8_t* scales;
     int64_t x_stride, codes_stride, scales_stride;
     int64_t groups, items;
-    bool words;  // codes may be written four at a time
 };
 
+template <bool kVectors>
 __global__ void quantise_kernel(QuantiseTask t) {
     const int64_t item = static_cast<int64_t>(blockIdx.x) * kWarpsTogether + warp_of_thread();
     if (item >= t.items) return;
     const int64_t row = item / t.groups;
     const int64_t group = item % t.groups;
     const int64_t first = group * 128 + lane_of_thread() * 4;
-    const Bf16* x = t.x + row * t.x_stride + first;
     float v[4];
-    for (int i = 0; i < 4; ++i) v[i] = to_float(x[i]);
+    load_chunk<kVectors>(t.x + row * t.x_stride, first, t.groups * 128, v);
     const uint8_t scale = fp8_scale(largest_of_lanes<kWarp>(largest_of(v)));
     const float s = e8m0_value(scale);
     uint8_t* codes = t.codes + row * t.codes_stride + first;
     uint32_t word = 0;
     for (int i = 0; i < 4; ++i) word |= static_cast<uint32_t>(fp8_code(v[i], s)) << (8 * i);
-    if (t.words) {
-        *reinterpret_cast<uint32_t*>(codes) = word;
+    if constexpr (kVectors) {
+        store_vector(codes, word);
     } else {
         for (int i = 0; i < 4; ++i) codes[i] = static_cast<uint8_t>(word >> (8 * i));
     }
@@ -81,26 +80,32 @@ struct PackKvTask {
 constexpr int kKvParts = kLatentDim / kKvGroup + 1;  // groups on the grid, and what is rotated
 static_assert(kKvGroup == 2 * kWarp && kRopeDim == 2 * kWarp);
 
+template <bool kVectors>
 __global__ void pack_kv_kernel(PackKvTask t) {
     const int64_t item = static_cast<int64_t>(blockIdx.x) * kWarpsTogether + warp_of_thread();
     if (item >= t.items) return;
     const int64_t row = item / kKvParts;
     const int64_t part = item % kKvParts;
     const int64_t first = part * kKvGroup + lane_of_thread() * 2;
-    const Bf16* x = t.kv + row * t.stride + first;
+    const Bf16* x = t.kv + row * t.stride;
     auto* out = reinterpret_cast<uint8_t*>(t.rows + row);
     if (part == kKvParts - 1) {
+        // Copied, not computed with: a signalling NaN stays one.
         auto* rope = reinterpret_cast<Bf16*>(out + offsetof(KvRow, rope));
-        rope[first - kLatentDim] = x[0];
-        rope[first - kLatentDim + 1] = x[1];
+        if constexpr (kVectors) {
+            store_vector(rope + first - kLatentDim, load_vector<Bf16s<2>>(x + first));
+        } else {
+            for (int64_t i = first; i < first + 2; ++i) rope[i - kLatentDim] = x[i];
+        }
         if (lane_of_thread() == 0) out[offsetof(KvRow, unused)] = 0;
         return;
     }
-    const float v[2] = {to_float(x[0]), to_float(x[1])};
+    float v[2];
+    load_chunk<kVectors>(x, first, kHeadDim, v);
     const uint8_t scale = fp8_scale(largest_of_lanes<kWarp>(largest_of(v)));
     const float s = e8m0_value(scale);
-    out[first] = fp8_code(v[0], s);
-    out[first + 1] = fp8_code(v[1], s);
+    const auto pair = static_cast<uint16_t>(fp8_code(v[0], s) | fp8_code(v[1], s) << 8);
+    store_vector(out + first, pair);  // a KvRow begins at an even address
     if (lane_of_thread() == 0) out[offsetof(KvRow, scales) + static_cast<size_t>(part)] = scale;
 }
 
@@ -110,13 +115,14 @@ struct PackIndexTask {
     int64_t stride, vectors, items;
 };
 
+template <bool kVectors>
 __global__ void pack_index_kernel(PackIndexTask t) {
     const int64_t item = static_cast<int64_t>(blockIdx.x) * kWarpsTogether + warp_of_thread();
     if (item >= t.items) return;
     const int lane = lane_of_thread();
-    const Bf16* x = t.x + item / t.vectors * t.stride + item % t.vectors * kIndexDim + lane * 4;
     float v[4];
-    for (int i = 0; i < 4; ++i) v[i] = to_float(x[i]);
+    load_chunk<kVectors>(t.x + item / t.vectors * t.stride + item % t.vectors * kIndexDim, lane * 4,
+                         kIndexDim, v);
     // Columns 4·lane … 4·lane + 3: the first two rounds stay inside a lane, the others cross lanes.
     const float sums[4] = {v[0] + v[1], v[0] - v[1], v[2] + v[3], v[2] - v[3]};
     v[0] = sums[0] + sums[2];
@@ -149,25 +155,36 @@ void CudaOps::quantise(MatrixView<const Bf16> x, Fp8Rows out) {
     ENSURE(x.cols % 128 == 0 && x.rows == out.codes.rows && x.cols == out.codes.cols &&
            out.scales.rows == x.rows && out.scales.cols == x.cols / 128);
     const int64_t groups = x.cols / 128;
-    const bool words =
-        reinterpret_cast<uintptr_t>(out.codes.data) % 4 == 0 && out.codes.stride % 4 == 0;
-    const QuantiseTask task{x.data,   out.codes.data,   out.scales.data,
-                            x.stride, out.codes.stride, out.scales.stride,
-                            groups,   x.rows * groups,  words};
-    launch<quantise_kernel>(warp_config(task.items), stream_, task);
+    const QuantiseTask task{x.data,           out.codes.data,    out.scales.data, x.stride,
+                            out.codes.stride, out.scales.stride, groups,          x.rows * groups};
+    if (fits_vectors({x.data, out.codes.data}, {2 * x.stride, out.codes.stride})) {
+        launch<quantise_kernel<true>>(warp_config(task.items), stream_, task);
+    } else {
+        launch<quantise_kernel<false>>(warp_config(task.items), stream_, task);
+    }
 }
 
 void CudaOps::pack_kv(MatrixView<const Bf16> kv, std::span<KvRow> rows) {
     ENSURE(kv.cols == kHeadDim && static_cast<size_t>(kv.rows) == rows.size());
     const PackKvTask task{kv.data, rows.data(), kv.stride, kv.rows * kKvParts};
-    launch<pack_kv_kernel>(warp_config(task.items), stream_, task);
+    const bool vectors = fits_vectors({kv.data}, {2 * kv.stride}) &&
+                         reinterpret_cast<uintptr_t>(rows.data()) % 4 == 0;
+    if (vectors) {
+        launch<pack_kv_kernel<true>>(warp_config(task.items), stream_, task);
+    } else {
+        launch<pack_kv_kernel<false>>(warp_config(task.items), stream_, task);
+    }
 }
 
 void CudaOps::pack_index(MatrixView<const Bf16> x, std::span<IndexRow> rows) {
     const int64_t vectors = x.cols / kIndexDim;
     ENSURE(x.cols % kIndexDim == 0 && static_cast<size_t>(x.rows * vectors) == rows.size());
     const PackIndexTask task{x.data, rows.data(), x.stride, vectors, x.rows * vectors};
-    launch<pack_index_kernel>(warp_config(task.items), stream_, task);
+    if (fits_vectors({x.data}, {2 * x.stride})) {
+        launch<pack_index_kernel<true>>(warp_config(task.items), stream_, task);
+    } else {
+        launch<pack_index_kernel<false>>(warp_config(task.items), stream_, task);
+    }
 }
 
 }  // namespace millrace::cuda

@@ -4,11 +4,11 @@
 //   pre, post from sigmoids, comb [4][4] by 20 Sinkhorn rounds;   y = Σ_j pre_j·X_j → bf16
 //   hc_expand: X'_k = post_k·y + Σ_j comb_jk·X_j → bf16, in place
 //
-// Bytes: fn is 24·4d·4 (Flash 1.6 MB, Pro 2.8 MB) and is read once for up to 8 rows; a row is 8d, read twice, the second time
-// from the caches. 86 times a token: 135 MB of Flash, so bandwidth is the bound. The one idea: the columns of fn are cut
-// into pieces of 128, one block each, so that every processor reads a part of it; sums of pieces go to scratch and every
-// block that makes a part of y adds them up again, in the order of columns. No atomics, and the Sinkhorn rounds (two
-// shuffles and a quotient each) run in every block instead of in a third launch.
+// Bytes: fn is 24·4d·4 (Flash 1.6 MB, Pro 2.8 MB) and is read once for up to 8 rows; a row is 8d, read twice, the second
+// time from the caches. 86 times a token: 135 MB of Flash, so bandwidth is the bound. The one idea: the columns of fn are
+// cut into pieces of 128, one block each, so that every processor reads a part of it; sums of pieces go to scratch, and
+// every block that makes a part of y adds them up again in the order of columns. No atomics; the Sinkhorn rounds (four
+// shuffles and two quotients each) run in one warp of a row's first block instead of in a third launch.
 
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/device/arithmetic.cuh"
@@ -33,9 +33,6 @@ struct MixTask {
 struct alignas(16) Floats4 {
     float at[kColumns];
 };
-struct alignas(8) Bf16x4 {
-    Bf16 at[kColumns];
-};
 
 template <bool kVectors>
 __device__ inline void load_fn(const float* fn, int64_t first, int64_t cols,
@@ -47,17 +44,6 @@ __device__ inline void load_fn(const float* fn, int64_t first, int64_t cols,
         for (int i = 0; i < kColumns; ++i) out[i] = first + i < cols ? fn[first + i] : 0;
     }
 }
-template <bool kVectors>
-__device__ inline void load_streams(const Bf16* x, int64_t first, int64_t cols,
-                                    float (&out)[kColumns]) {
-    if constexpr (kVectors) {
-        const auto four = load_vector<Bf16x4>(x + first);
-        for (int i = 0; i < kColumns; ++i) out[i] = to_float(four.at[i]);
-    } else {
-        for (int i = 0; i < kColumns; ++i) out[i] = first + i < cols ? to_float(x[first + i]) : 0;
-    }
-}
-
 __device__ inline float dot(const float (&a)[kColumns], const float (&b)[kColumns]) {
     float sum = 0;
     for (int i = 0; i < kColumns; ++i) sum = std::fma(a[i], b[i], sum);
@@ -81,7 +67,7 @@ __global__ void __launch_bounds__(kRowThreads) mix_kernel(MixTask t) {
     const int64_t begin = static_cast<int64_t>(blockIdx.y) * kMixRows;
     for (int64_t row = begin; row < begin + kMixRows && row < t.rows; ++row) {
         float x[kColumns] = {};
-        if (inside) load_streams<kVectors>(t.streams + row * t.stride, first, t.cols, x);
+        if (inside) load_chunk<kVectors>(t.streams + row * t.stride, first, t.cols, x);
         float* sums = t.sums + (row * t.pieces + piece) * kSums;
         for (int own = 0; own < kOwn; ++own) {
             const int output = warp + own * kWarps;
@@ -161,16 +147,20 @@ __device__ inline float sinkhorn(float c, int rounds, float eps) {
 }
 
 // y of this block's columns: two columns a thread.
+template <bool kVectors>
 __device__ inline void weighted_sum(const ReduceTask& t, const float (&weights)[kStreams]) {
-    const Bf16* x = t.streams + static_cast<int64_t>(blockIdx.x) * t.streams_stride;
-    Bf16* y = t.y + static_cast<int64_t>(blockIdx.x) * t.y_stride;
+    const Bf16* streams = t.streams + static_cast<int64_t>(blockIdx.x) * t.streams_stride;
     const int64_t first = static_cast<int64_t>(blockIdx.y) * kReduceColumns + threadIdx.x * 2;
-    for (int64_t i = first; i < first + 2 && i < t.hidden; ++i) {
-        float sum = weights[0] * to_float(x[i]);
-        for (int64_t j = 1; j < kStreams; ++j)
-            sum = std::fma(weights[j], to_float(x[j * t.hidden + i]), sum);
-        y[i] = to_bf16(sum);
+    if (first >= t.hidden) return;
+    float sum[2] = {};
+    for (int64_t j = 0; j < kStreams; ++j) {
+        float x[2];
+        load_chunk<kVectors>(streams + j * t.hidden, first, t.hidden, x);
+        for (int i = 0; i < 2; ++i)
+            sum[i] = j == 0 ? weights[0] * x[i] : std::fma(weights[j], x[i], sum[i]);
     }
+    store_chunk<kVectors>(sum, first, t.hidden,
+                          t.y + static_cast<int64_t>(blockIdx.x) * t.y_stride);
 }
 
 __device__ inline float inv_rms(const ReduceTask& t, float squares) {
@@ -178,6 +168,7 @@ __device__ inline float inv_rms(const ReduceTask& t, float squares) {
     return 1.0F / std::sqrt(squares / count + t.norm_eps);
 }
 
+template <bool kVectors>
 __global__ void __launch_bounds__(kRowThreads) reduce_kernel(ReduceTask t) {
     __shared__ float parts[kWarps][kSums];
     __shared__ float totals[kSums];
@@ -202,9 +193,10 @@ __global__ void __launch_bounds__(kRowThreads) reduce_kernel(ReduceTask t) {
         }
     }
     __syncthreads();
-    weighted_sum(t, pre);
+    weighted_sum<kVectors>(t, pre);
 }
 
+template <bool kVectors>
 __global__ void __launch_bounds__(kRowThreads) head_kernel(ReduceTask t) {
     __shared__ float parts[kWarps][kSums];
     __shared__ float totals[kSums];
@@ -215,7 +207,7 @@ __global__ void __launch_bounds__(kRowThreads) head_kernel(ReduceTask t) {
         weights[threadIdx.x] = sigmoid(std::fma(mix, t.scale[0], t.base[threadIdx.x])) + t.eps;
     }
     __syncthreads();
-    weighted_sum(t, weights);
+    weighted_sum<kVectors>(t, weights);
 }
 
 struct ExpandTask {
@@ -301,7 +293,12 @@ void CudaOps::hc_reduce(MatrixView<const Bf16> streams, const HyperConnectionSit
                           site.norm_eps,
                           site.eps,
                           site.rounds};
-    launch<reduce_kernel>(reduce_config(y.rows, y.cols), stream_, task);
+    const LaunchConfig config = reduce_config(y.rows, y.cols);
+    if (fits_vectors({streams.data, y.data}, {2 * y.cols, 2 * streams.stride, 2 * y.stride})) {
+        launch<reduce_kernel<true>>(config, stream_, task);
+    } else {
+        launch<reduce_kernel<false>>(config, stream_, task);
+    }
 }
 
 void CudaOps::hc_head(MatrixView<const Bf16> streams, const HyperConnectionSite& site,
@@ -325,7 +322,12 @@ void CudaOps::hc_head(MatrixView<const Bf16> streams, const HyperConnectionSite&
                           site.norm_eps,
                           site.eps,
                           0};
-    launch<head_kernel>(reduce_config(z.rows, z.cols), stream_, task);
+    const LaunchConfig config = reduce_config(z.rows, z.cols);
+    if (fits_vectors({streams.data, z.data}, {2 * z.cols, 2 * streams.stride, 2 * z.stride})) {
+        launch<head_kernel<true>>(config, stream_, task);
+    } else {
+        launch<head_kernel<false>>(config, stream_, task);
+    }
 }
 
 void CudaOps::hc_expand(MatrixView<const Bf16> y, MatrixView<const float> post,

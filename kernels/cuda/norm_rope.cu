@@ -1,8 +1,8 @@
 // Norms and rotation (spec §2.6, §4.3, §4.4), in place where the caller wants it so.
 //
 //   rms_norm   out = b(w · (x · f(1/√(mean(x²) + eps))))        x [n, d]: reads 4d (twice, once from the caches), writes 2d
-//   head_norm  the same of each 512-vector without weight, bf16 at every step              q [n, nh·512]: reads, writes 1024 nh
-//   rope       the last 64 of every `width` columns, turned in pairs by position · frequency    reads, writes 128 m a row
+//   head_norm  the same of each 512-vector without weight, bf16 at every step; q [n, nh·512]: reads, writes 1024·nh
+//   rope       the last 64 of every `width` columns, turned in pairs by position · frequency; reads, writes 128 m a row
 //
 // Bound: the trip to memory and the barrier of one block a row; bandwidth in a prefill. The one idea: what a row shares (a
 // factor, 32 angles) is made once a block, and the order of its sum follows from the columns: a thread's chunks one after
@@ -88,6 +88,7 @@ struct RopeTask {
     float direction;  // 1 or −1
 };
 
+template <bool kVectors>
 __global__ void __launch_bounds__(kRowThreads) rope_kernel(RopeTask t) {
     __shared__ float cosines[kRopePairs];
     __shared__ float sines[kRopePairs];
@@ -105,11 +106,12 @@ __global__ void __launch_bounds__(kRowThreads) rope_kernel(RopeTask t) {
     const float c = cosines[lane_of_thread()];
     const float s = sines[lane_of_thread()];
     for (int64_t v = warp_of_thread(); v < t.vectors; v += kWarps) {
-        Bf16* pair = t.x + row * t.stride + (v + 1) * t.width - kRopeDim + 2 * lane_of_thread();
-        const float even = to_float(pair[0]);
-        const float odd = to_float(pair[1]);
-        pair[0] = to_bf16(std::fma(even, c, -(odd * s)));
-        pair[1] = to_bf16(std::fma(even, s, odd * c));
+        Bf16* tail = t.x + row * t.stride + (v + 1) * t.width - kRopeDim;
+        float pair[2];
+        load_chunk<kVectors>(tail, 2 * lane_of_thread(), kRopeDim, pair);
+        const float turned[2] = {std::fma(pair[0], c, -(pair[1] * s)),
+                                 std::fma(pair[0], s, pair[1] * c)};
+        store_chunk<kVectors>(turned, 2 * lane_of_thread(), kRopeDim, tail);
     }
 }
 
@@ -150,7 +152,11 @@ void CudaOps::rope(MatrixView<Bf16> x, int64_t width, std::span<const int32_t> p
                         width,
                         x.cols / width,
                         rotation == Rotation::kInverse ? -1.0F : 1.0F};
-    launch<rope_kernel>(row_config(x.rows), stream_, task);
+    if (fits_vectors({x.data}, {2 * x.stride, 2 * width})) {
+        launch<rope_kernel<true>>(row_config(x.rows), stream_, task);
+    } else {
+        launch<rope_kernel<false>>(row_config(x.rows), stream_, task);
+    }
 }
 
 }  // namespace millrace::cuda

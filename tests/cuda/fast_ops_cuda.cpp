@@ -9,8 +9,12 @@ std::vector<FastOps> fast_ops(Activations activations) {
     std::vector<FastOps> out;
     if (activations != Activations::kFp8) return out;
     for (const uint64_t seed : {0, 1, 2}) {
-        out.push_back({"cuda, order " + std::to_string(seed),
-                       [seed](Pool& pool) { return test::make_staged_cuda_ops(pool, seed); }});
+        FastOps one{"cuda, order " + std::to_string(seed),
+                    [seed](Pool& pool) { return test::make_staged_cuda_ops(pool, {.seed = seed}); },
+                    {}};
+        // Threads of the host change nothing; of company, one order is enough.
+        if (seed == 2) one.threads = {1};
+        out.push_back(std::move(one));
     }
     return out;
 }

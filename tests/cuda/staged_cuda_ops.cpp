@@ -3,16 +3,16 @@
 #include <doctest/doctest.h>
 
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/reference/reference_ops.h"
 #include "tests/cuda/stage.h"
-#include "tests/support/cuda_sim/simulator.h"
 
 namespace millrace::test {
 namespace {
 
 class StagedCudaOps final : public ReferenceOps {
 public:
-    StagedCudaOps(Pool& pool, uint64_t seed)
-        : ReferenceOps(pool), seed_(seed), ops_(*cuda::CudaOps::create({})) {}
+    StagedCudaOps(Pool& pool, const cuda_sim::Options& options)
+        : ReferenceOps(pool), options_(options), ops_(*cuda::CudaOps::create({})) {}
     [[nodiscard]] std::string_view name() const override { return "cuda"; }
 
     void embed(const LinearWeight& table, std::span<const TokenId> tokens,
@@ -143,7 +143,7 @@ public:
 private:
     template <class Call>
     void run(const Call& call) {
-        cuda_sim::set_options({.seed = seed_});
+        cuda_sim::set_options(options_);
         Stage stage;
         call(stage);
         for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
@@ -164,14 +164,14 @@ private:
         ops_ = *cuda::CudaOps::create({.stream = {}, .rows_max = rows, .hidden_max = hidden});
     }
 
-    uint64_t seed_;
+    const cuda_sim::Options options_;
     cuda::CudaOps ops_;
 };
 
 }  // namespace
 
-std::unique_ptr<Ops> make_staged_cuda_ops(Pool& pool, uint64_t seed) {
-    return std::make_unique<StagedCudaOps>(pool, seed);
+std::unique_ptr<Ops> make_staged_cuda_ops(Pool& pool, const cuda_sim::Options& options) {
+    return std::make_unique<StagedCudaOps>(pool, options);
 }
 
 }  // namespace millrace::test

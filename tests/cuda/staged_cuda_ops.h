@@ -5,11 +5,13 @@
 
 #include <memory>
 
-#include "kernels/reference/reference_ops.h"
+#include "kernels/ops.h"
+#include "tests/support/cuda_sim/simulator.h"
 
 namespace millrace::test {
 
-// What CUDA does not have yet (kernels/cuda/cuda_ops.h) is the reference's. `seed`: the simulator's order of execution.
-[[nodiscard]] std::unique_ptr<Ops> make_staged_cuda_ops(Pool& pool, uint64_t seed);
+// What CUDA does not have yet (kernels/cuda/cuda_ops.h) is the reference's.
+[[nodiscard]] std::unique_ptr<Ops> make_staged_cuda_ops(Pool& pool,
+                                                        const cuda_sim::Options& options);
 
 }  // namespace millrace::test

@@ -254,7 +254,7 @@ TEST_CASE_FIXTURE(Properties, "a linear layer's row does not depend on its compa
                 return out;
             };
             for (const FastOps& fast : fast_ops(activations))
-                check_company(fast.name.c_str(), problem, fast.make);
+                check_company(fast.name.c_str(), problem, fast.make, fast.threads);
         }
     }
 }

@@ -13,6 +13,8 @@ namespace millrace {
 struct FastOps {
     std::string name;
     std::function<std::unique_ptr<Ops>(Pool& pool)> make;
+    // With how many threads a row's company is worth a test.
+    std::vector<int> threads = {1, 2, 3};
 };
 [[nodiscard]] std::vector<FastOps> fast_ops(Activations activations);
 

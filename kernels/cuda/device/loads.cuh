@@ -12,9 +12,11 @@
 
 namespace millrace::cuda {
 
-struct alignas(16) Bf16x8 {
-    Bf16 at[8];
+template <int kCount>
+struct alignas(2 * kCount) Bf16s {
+    Bf16 at[kCount];
 };
+using Bf16x8 = Bf16s<8>;
 
 // What is read once (weights) and should not drive out of the caches what is read again.
 __device__ inline uint4 load_streaming(const void* at) {
@@ -58,26 +60,26 @@ __device__ inline float load_float(const uint8_t* at) {
     return std::bit_cast<float>(bits);
 }
 
-// Columns [first, first + 8) of a row of `cols`; columns that do not exist are zero, and are not written.
-template <bool kVectors>
+// kCount columns from `first` of a row of `cols`; columns that do not exist are zero, and are not written.
+template <bool kVectors, int kCount>
 __device__ inline void load_chunk(const Bf16* row, int64_t first, int64_t cols,
-                                  float (&out)[kChunk]) {
+                                  float (&out)[kCount]) {
     if constexpr (kVectors) {
-        const auto chunk = load_vector<Bf16x8>(row + first);
-        for (int i = 0; i < kChunk; ++i) out[i] = to_float(chunk.at[i]);
+        const auto chunk = load_vector<Bf16s<kCount>>(row + first);
+        for (int i = 0; i < kCount; ++i) out[i] = to_float(chunk.at[i]);
     } else {
-        for (int i = 0; i < kChunk; ++i) out[i] = first + i < cols ? to_float(row[first + i]) : 0;
+        for (int i = 0; i < kCount; ++i) out[i] = first + i < cols ? to_float(row[first + i]) : 0;
     }
 }
-template <bool kVectors>
-__device__ inline void store_chunk(const float (&values)[kChunk], int64_t first, int64_t cols,
+template <bool kVectors, int kCount>
+__device__ inline void store_chunk(const float (&values)[kCount], int64_t first, int64_t cols,
                                    Bf16* row) {
     if constexpr (kVectors) {
-        Bf16x8 chunk;
-        for (int i = 0; i < kChunk; ++i) chunk.at[i] = to_bf16(values[i]);
+        Bf16s<kCount> chunk;
+        for (int i = 0; i < kCount; ++i) chunk.at[i] = to_bf16(values[i]);
         store_vector(row + first, chunk);
     } else {
-        for (int i = 0; i < kChunk; ++i) {
+        for (int i = 0; i < kCount; ++i) {
             if (first + i < cols) row[first + i] = to_bf16(values[i]);
         }
     }

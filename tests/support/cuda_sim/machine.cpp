@@ -21,9 +21,11 @@ void shuffle_order(std::vector<T>& order, uint64_t seed, Random& random) {
 
 }  // namespace
 
-Machine& machine() {
-    static Machine the_machine;
-    return the_machine;
+Machine* the_machine = nullptr;
+
+void make_machine() {
+    static Machine machine;
+    the_machine = &machine;
 }
 
 void Machine::report(Fault fault, const std::string& what) {
@@ -83,8 +85,10 @@ void Machine::launch(const KernelEntry& entry, dim3 grid_wanted, dim3 block_want
 }
 
 void Machine::run_block(Random& random) {
-    static_shadow_->forget();
-    dynamic_shadow_->forget();
+    static_shadow_->define(0, static_shared_.end - static_shared_.begin, false);
+    dynamic_shadow_->define(0, dynamic_shared_.end - dynamic_shared_.begin, false);
+    blocks_begun_ += 1;
+    std::ranges::fill(waiting_lanes_, 0U);
     barriers_ = 0;
     at_barrier_ = 0;
     for (size_t t = 0; t < threads_.size(); ++t) {

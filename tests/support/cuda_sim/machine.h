@@ -105,14 +105,22 @@ private:
     const KernelEntry* entry_ = nullptr;
     const void* task_at_ = nullptr;
     KernelReport* kernel_ = nullptr;
+    uint32_t waiting_lanes_[32] = {};  // of each warp: lanes that wait for others of it
     uint32_t launch_ = 0;
+    uint32_t blocks_begun_ = 0;
     uint32_t block_number_ = 0;
     uint32_t barriers_ = 0;
     size_t at_barrier_ = 0;
     bool failed_ = false;
 };
 
-Machine& machine();
+// Made by whoever asks first, which may be before main().
+extern Machine* the_machine;
+void make_machine();
+inline Machine& machine() {
+    if (the_machine == nullptr) make_machine();
+    return *the_machine;
+}
 
 // Runtime code that kernel code has called: what it touches is nobody's business.
 class Unchecked {

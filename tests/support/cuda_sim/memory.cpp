@@ -85,7 +85,9 @@ void Machine::check_shadow(Shadow& shadow, size_t offset, size_t bytes, Access a
              where + std::to_string(bytes) + " bytes at byte " + std::to_string(offset) +
                  " are read, nobody wrote them");
     }
-    const Toucher who{launch_, block_number_, current_index(), barriers_, current().warp_barriers};
+    // Shared memory is new with every block: what other blocks did there is as if in another launch.
+    const Toucher who{shared ? blocks_begun_ : launch_, block_number_, current_index(), barriers_,
+                      current().warp_barriers};
     if (const auto race = shadow.touch(offset, bytes, access, who)) {
         fail(Fault::kRace, where + *race);
     }

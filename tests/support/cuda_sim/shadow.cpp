@@ -15,11 +15,6 @@ bool Shadow::defined(size_t first, size_t count) const {
                        [](uint8_t d) { return d != 0; });
 }
 
-void Shadow::forget() {
-    std::ranges::fill(defined_, uint8_t{0});
-    std::ranges::fill(cells_, Cell{});
-}
-
 // Two accesses are ordered by a launch, by a barrier of their block, by a barrier of their warp, or made by one thread.
 bool Shadow::races(const Toucher& earlier, Company company, const Toucher& now) {
     if (earlier.launch != now.launch) return false;

@@ -26,8 +26,6 @@ public:
 
     void define(size_t first, size_t count, bool defined = true);
     [[nodiscard]] bool defined(size_t first, size_t count) const;
-    // Nobody has touched or written anything: shared memory when a block begins.
-    void forget();
 
     // Notes an access; the words of a race, if it is one.
     [[nodiscard]] std::optional<std::string> touch(size_t first, size_t count, Access access,

@@ -9,7 +9,8 @@ namespace millrace::cuda_sim {
 namespace {
 
 bool same_place(const Place& a, const Place& b) {
-    return a.line() == b.line() && std::string_view(a.file_name()) == b.file_name();
+    return a.line() == b.line() &&
+           (a.file_name() == b.file_name() || std::string_view(a.file_name()) == b.file_name());
 }
 
 std::string line_of(const Place& place) { return "line " + std::to_string(place.line()); }
@@ -50,28 +51,25 @@ void Machine::collective(const char* name, uint32_t mask, void* argument, Resolv
     own.mask = mask;
     own.argument = argument;
     own.place = place;
-    void* arguments[kWarp] = {};
-    bool all = true;
-    for (uint32_t other = 0; other < kWarp; ++other) {
-        if ((mask >> other & 1) == 0) continue;
-        const size_t t = size_t{warp} * kWarp + other;
-        if (t >= threads_.size()) {
+    uint32_t& waiting = waiting_lanes_[warp];
+    waiting |= 1U << lane;
+    if ((waiting & mask) != mask) {
+        const size_t lanes = std::min<size_t>(kWarp, threads_.size() - size_t{warp} * kWarp);
+        if (lanes < kWarp && mask >> lanes != 0) {
             fail(Fault::kAbsentLane, std::string(name) + " in " + line_of(place) + " names lane " +
-                                         std::to_string(other) + ", which does not exist");
+                                         std::to_string(lanes) + ", which does not exist");
         }
-        const Thread& thread = threads_[t];
-        all = all && thread.state == State::kCollective;
-        arguments[other] = thread.argument;
-    }
-    if (!all) {
         wait();
         return;
     }
+    waiting &= ~mask;
+    void* arguments[kWarp] = {};
     for (uint32_t other = 0; other < kWarp; ++other) {
         if ((mask >> other & 1) == 0) continue;
-        Thread& thread = threads_[size_t{warp} * kWarp + other];
+        const Thread& thread = threads_[size_t{warp} * kWarp + other];
+        arguments[other] = thread.argument;
         if (thread.mask != mask || !same_place(thread.place, place) ||
-            std::string_view(thread.operation) != name) {
+            (thread.operation != name && std::string_view(thread.operation) != name)) {
             fail(Fault::kAbsentLane, std::string(name) + " in " + line_of(place) + " meets lane " +
                                          std::to_string(other) + " at " + thread.operation +
                                          " in " + line_of(thread.place));
