@@ -255,6 +255,48 @@ TEST_CASE("a head's factor is rounded to bf16 as from double") {
     }
 }
 
+TEST_CASE_FIXTURE(Properties, "sums that are rounded are rounded alike in any company") {
+    // Long numbers of many sizes: every addition rounds, so that any other order or fusion shows.
+    constexpr int64_t kCols = 1152, kOutputs = 9, kMany = 6;
+    Rows<Bf16> x(kMany, kCols);
+    const auto any = [&] {
+        const auto mantissa = static_cast<float>(128 + in.random.below(128));
+        const float value = std::ldexp(mantissa, -static_cast<int>(in.random.below(12)));
+        return in.random.below(2) == 0 ? value : -value;
+    };
+    for (int64_t r = 0; r < kMany; ++r)
+        for (Bf16& v : x.view.row(r)) v = to_bf16(any());
+    const Quantised q(*ops, x.view);
+    for (const WeightKind& kind : kKinds) {
+        Bytes bytes;
+        LinearWeight w = in.weight(kind.format, kind.scales, kOutputs, kCols, bytes);
+        if (w.low_bit()) continue;
+        std::vector<float> floats(static_cast<size_t>(kOutputs * kCols));
+        if (kind.format == WeightFormat::kF32) {
+            for (float& v : floats) v = any() * 1.0001F;
+            w.codes = reinterpret_cast<const std::byte*>(floats.data());
+        }
+        for (size_t i = 0; kind.scales == ScaleFormat::kF32 && i + 4 <= bytes.scales.size();
+             i += 4) {
+            const float scale = any() * 1.0001F;
+            std::memcpy(&bytes.scales[i], &scale, 4);
+        }
+        for_every_isa(pool, [&](Ops& cuda) {
+            Rows<float> many(kMany, kOutputs), alone(kMany, kOutputs);
+            Rows<Bf16> narrow(kMany, kOutputs), narrow_alone(kMany, kOutputs);
+            cuda.linear_f32(x.view, w, many.view);
+            cuda.linear(q.input, w, narrow.view);
+            for (int64_t r = 0; r < kMany; ++r) {
+                cuda.linear_f32(x.at(r, 1), w, alone.at(r, 1));
+                const Quantised one(*ops, x.at(r, 1));
+                cuda.linear(one.input, w, narrow_alone.at(r, 1));
+            }
+            CHECK(many.values == alone.values);
+            CHECK(narrow.values == narrow_alone.values);
+        });
+    }
+}
+
 TEST_CASE_FIXTURE(Properties, "NaN in weights and inputs reaches the sums it belongs to") {
     Rows<Bf16> x(2, 256);
     in.bf16(x);
@@ -274,6 +316,18 @@ TEST_CASE_FIXTURE(Properties, "NaN in weights and inputs reaches the sums it bel
                 CHECK(std::isnan(to_float(y.view.row(r)[o])) == nan);
             }
         }
+    });
+}
+
+TEST_CASE_FIXTURE(Properties, "packed rows keep the bits of what is rotated") {
+    Rows<Bf16> x(2, kHeadDim);
+    in.bf16(x);
+    x.view.row(1)[500] = Bf16{0x7F81};  // a signalling NaN
+    std::vector<KvRow> expected(2), computed(2);
+    ops->pack_kv(x.view, expected);
+    for_every_isa(pool, [&](Ops& cuda) {
+        cuda.pack_kv(x.view, computed);
+        CHECK(std::memcmp(computed.data(), expected.data(), 2 * sizeof(KvRow)) == 0);
     });
 }
 
