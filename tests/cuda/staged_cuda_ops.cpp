@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/indexer.h"
 #include "kernels/reference/reference_ops.h"
 #include "tests/cuda/stage.h"
 
@@ -130,6 +131,18 @@ public:
                 on_gpu.push_back({s.in(std::span<const float* const>(rows)).data()});
             }
             ops_.compressor_pool(s.in(std::span<const PoolSource>(on_gpu)), ratio, s.out(entries));
+        });
+    }
+    void index_topk(std::span<const IndexRow> q, MatrixView<const Bf16> weights,
+                    std::span<const IndexRow> entries, std::span<const int32_t> visible,
+                    MatrixView<int32_t> picks) override {
+        run([&](Stage& s) {
+            // Room for three rows: more of them go one flight after another.
+            const int64_t count = static_cast<int64_t>(entries.size());
+            const auto scratch = *cuda::DeviceMemory::allocate(static_cast<size_t>(
+                std::min<int64_t>(picks.rows, 3) * cuda::index_scratch_bytes(count, picks.cols)));
+            cuda::index_topk(s.in(q), s.in(weights), s.in(entries), s.in(visible), s.out(picks),
+                             scratch, {});
         });
     }
     void route(MatrixView<const float> logits, std::span<const float> bias,

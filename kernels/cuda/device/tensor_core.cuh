@@ -1,0 +1,91 @@
+#pragma once
+// Products of small matrices that a warp makes together, and conversions of two numbers at once. Integers only: their sums
+// are exact, so that the bits are the same on every GPU and in the simulator, which sums of floats in a tensor core's own
+// order are not.
+
+#include <cuda_runtime.h>
+
+#include <bit>
+#include <cstdint>
+
+#include "core/base/types.h"
+
+namespace millrace::cuda {
+
+#if !defined(__CUDACC__)
+// One lane's part of the product below, for the simulator.
+struct ByteProduct {
+    int32_t* sums;
+    const uint32_t* a;
+    const uint32_t* b;
+};
+
+[[gnu::no_sanitize("thread", "bounds")]] inline int32_t byte_of(uint32_t word, int i) {
+    return static_cast<int8_t>(word >> (8 * i) & 255u);
+}
+
+[[gnu::no_sanitize("thread", "bounds")]] inline void multiply_bytes(void* const* lanes, uint32_t) {
+    for (int row = 0; row < 16; ++row) {
+        for (int col = 0; col < 8; ++col) {
+            int32_t sum = 0;
+            for (int quad = 0; quad < 8; ++quad) {
+                const auto* a = static_cast<const ByteProduct*>(lanes[row % 8 * 4 + quad % 4]);
+                const auto* b = static_cast<const ByteProduct*>(lanes[col * 4 + quad % 4]);
+                const uint32_t left = a->a[quad / 4 * 2 + row / 8];
+                const uint32_t right = b->b[quad / 4];
+                for (int i = 0; i < 4; ++i) sum += byte_of(left, i) * byte_of(right, i);
+            }
+            const auto* to = static_cast<const ByteProduct*>(lanes[row % 8 * 4 + col / 2]);
+            to->sums[row / 8 * 2 + col % 2] += sum;
+        }
+    }
+}
+#endif
+
+// sums += A·B, A [16][32] and B [32][8] signed bytes. Lane 4r + j holds of A the bytes k = 4j … 4j + 3 of rows r (a[0]) and
+// r + 8 (a[1]), and k + 16 of them (a[2], a[3]); of B those of column r, k (b[0]) and k + 16 (b[1]); of the sums columns
+// 2j, 2j + 1 of rows r (sums[0], [1]) and r + 8.
+__device__ inline void add_byte_products(int32_t (&sums)[4], const uint32_t (&a)[4],
+                                         const uint32_t (&b)[2]) {
+#if defined(__CUDACC__)
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    ByteProduct own{sums, a, b};
+    cuda_sim::collective("add_byte_products", 0xFFFFFFFFu, &own, multiply_bytes,
+                         cuda_sim::Place::current());
+#endif
+}
+
+// Byte i of the result: byte (selectors >> 4i & 7) of the eight of `low` and `high`.
+__device__ inline uint32_t select_bytes(uint32_t low, uint32_t high, uint32_t selectors) {
+#if defined(__CUDACC__)
+    return __byte_perm(low, high, selectors);
+#else
+    uint32_t out = 0;
+    for (int i = 0; i < 4; ++i) {
+        const uint32_t from = selectors >> (4 * i) & 7u;
+        out |= ((from < 4 ? low : high) >> (8 * (from % 4)) & 255u) << (8 * i);
+    }
+    return out;
+#endif
+}
+
+struct FloatPair {
+    float low, high;
+};
+
+// Both numbers to bf16 and back.
+__device__ inline FloatPair through_bf16(float low, float high) {
+#if defined(__CUDACC__)
+    uint32_t pair = 0;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return {std::bit_cast<float>(pair << 16), std::bit_cast<float>(pair & 0xFFFF0000u)};
+#else
+    return {to_float(to_bf16(low)), to_float(to_bf16(high))};
+#endif
+}
+
+}  // namespace millrace::cuda
