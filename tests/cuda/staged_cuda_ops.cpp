@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/indexer.h"
 #include "kernels/reference/reference_ops.h"
@@ -145,6 +146,24 @@ public:
                              scratch, {});
         });
     }
+    void attend(MatrixView<const Bf16> q, std::span<const KeyList> keys,
+                std::span<const float> sink, MatrixView<Bf16> out) override {
+        run([&](Stage& s) {
+            size_t longest = 0;
+            std::vector<KeyList> lists;
+            for (const KeyList& list : keys) {
+                longest = std::max(longest, list.window.size() + list.entries.size());
+                lists.push_back({in(s, list.window), in(s, list.entries)});
+            }
+            // Room for three rows: more of them go one flight after another.
+            const auto keys_max = static_cast<int64_t>(longest);
+            const auto heads = static_cast<int64_t>(sink.size());
+            const auto scratch = *cuda::DeviceMemory::allocate(static_cast<size_t>(
+                std::min<int64_t>(q.rows, 3) * cuda::attend_scratch_bytes(heads, keys_max)));
+            cuda::attend(s.in(q), s.in(std::span<const KeyList>(lists)), keys_max, s.in(sink),
+                         s.out(out), scratch, {});
+        });
+    }
     void route(MatrixView<const float> logits, std::span<const float> bias,
                MatrixView<const int32_t> fixed, const RouterConfig& config, MatrixView<int32_t> ids,
                MatrixView<float> weights) override {
@@ -162,6 +181,12 @@ private:
         for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
             FAIL_CHECK(violation.text());
         stage.back();
+    }
+    // Each row by itself, and their addresses.
+    static std::span<const KvRow* const> in(Stage& s, std::span<const KvRow* const> rows) {
+        std::vector<const KvRow*> on_gpu;
+        for (const KvRow* row : rows) on_gpu.push_back(s.in(std::span(row, 1)).data());
+        return s.in(std::span<const KvRow* const>(on_gpu));
     }
     static MatrixView<uint8_t> in(Stage& s, MatrixView<uint8_t> m) {
         const auto staged = s.in(MatrixView<const uint8_t>(m));
