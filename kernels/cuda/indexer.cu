@@ -29,7 +29,7 @@
 
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/loads.cuh"
-#include "kernels/cuda/device/tensor_core.cuh"
+#include "kernels/cuda/device/byte_product.cuh"
 #include "kernels/cuda/device/warp.cuh"
 #include "quant/float_codes.h"
 

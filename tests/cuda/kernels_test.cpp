@@ -79,6 +79,8 @@ struct AllOps {
         run_packing(heads);
         run_products(x, positions);
         run_mixture(y);
+        run_attention();
+        run_indexer();
     }
     void run_packing(MatrixView<const Bf16> heads) {
         std::vector<KvRow> kv(static_cast<size_t>(rows));
@@ -104,6 +106,29 @@ struct AllOps {
         for (int i = 0; i < 8; ++i) contributors.push_back(&pooled[static_cast<size_t>(i * 512)]);
         const std::vector<PoolSource> sources(static_cast<size_t>(rows), {contributors.data()});
         ops.compressor_pool(sources, 4, matrix<Bf16>(128));
+    }
+    // Two splits of keys; heads of a whole tile and of a part of one.
+    void run_attention() {
+        const auto q = bf16(20 * kHeadDim);
+        std::vector<KvRow> keys(70);
+        const auto values = in.bf16(static_cast<int64_t>(keys.size()) * kHeadDim);
+        ops.pack_kv({values.data(), static_cast<int64_t>(keys.size()), kHeadDim}, keys);
+        std::vector<const KvRow*> pointers;
+        for (const KvRow& key : keys) pointers.push_back(&key);
+        const std::span<const KvRow* const> all(pointers);
+        const std::vector<KeyList> lists(static_cast<size_t>(rows), {all.first(7), all.subspan(7)});
+        ops.attend(q, lists, in.floats(20), matrix<Bf16>(20 * kHeadDim));
+    }
+    // More entries than one block selects from.
+    void run_indexer() {
+        std::vector<IndexRow> entries(8200), q(static_cast<size_t>(rows));
+        for (IndexRow& entry : entries) {
+            for (uint8_t& code : entry.codes) code = static_cast<uint8_t>(in.random.below(256));
+            entry.scales.fill(127);
+        }
+        std::ranges::copy_n(entries.begin(), rows, q.begin());
+        const std::vector<int32_t> visible(static_cast<size_t>(rows), 8200);
+        ops.index_topk(q, bf16(1), entries, visible, matrix<int32_t>(512));
     }
     void run_mixture(MatrixView<const Bf16> shared) {
         const auto logits = matrix<float>(256);

@@ -1,7 +1,6 @@
 #pragma once
-// Products of small matrices that a warp makes together, and conversions of two numbers at once. Integers only: their sums
-// are exact, so that the bits are the same on every GPU and in the simulator, which sums of floats in a tensor core's own
-// order are not.
+// Products of small matrices of signed bytes on tensor cores, and what prepares their operands. Sums of integers are exact:
+// the bits are the same on every GPU and in the simulator, which sums of floats in a tensor core's own order are not.
 
 #include <cuda_runtime.h>
 
