@@ -20,6 +20,11 @@
 // The order of a row's sums: scores: the float4s of a lane in order, then eight lanes as a tree. Σ P: 32 keys in order, two
 // of these, then the splits in order. Σ P·V: 64 keys in order, then the splits in order. Nothing of it depends on how many
 // rows, heads or keys there are besides.
+//
+// ptxas, nothing spilled (registers for sm_80, 89, 90, 120; bytes of shared memory):
+//   attend_scores_kernel   94, 94, 80, 82;  33024
+//   attend_values_kernel   75, 77, 80, 94;  33792
+//   attend_merge_kernel    32, 40, 36, 40;  none
 
 #include "kernels/cuda/attention.h"
 

@@ -83,6 +83,9 @@ TEST_CASE("the indexer's launches cover all entries, its stages end") {
             }
         }
     }
+    CHECK(score_config({1, 262144, 512}).rounds == 4);
+    CHECK(score_config({3, 44000, 512}).rounds == 2);
+    CHECK(score_config({2, 44000, 512}).rounds == 1);
     // What a decode step of 8192 tokens has: a small block.
     CHECK(first_stage({1, 2048, 512}).launch.threads == kFewThreads);
     CHECK(first_stage({1, 2049, 512}).launch.threads == kSelectThreads);
@@ -110,14 +113,16 @@ TEST_CASE("the indexer's scratch: parts lie apart, and fewer rows when there is 
 }  // namespace cuda
 
 TEST_CASE_FIXTURE(Properties, "index_topk in several stages picks what the reference picks") {
-    // 9000: two blocks and the last. 40000 with 2048 picks: five, two, one; candidates of blocks that see nothing.
+    // 9000: two blocks and the last. 44000 with 2048 picks: six, two, one; candidates of blocks that see nothing; and scores
+    // of two rounds a block.
     struct Size {
         int32_t entries;
         int64_t picks;
     };
-    for (const Size size : {Size{9000, 1024}, Size{40000, 2048}}) {
-        Question question(in, 2, 1, size.entries);
+    for (const Size size : {Size{9000, 1024}, Size{44000, 2048}}) {
+        Question question(in, 3, 1, size.entries);
         question.visible[1] = 8100;
+        question.visible[2] = 193;
         const std::vector<int32_t> expected = question.ask(*ops, size.picks);
         for (const uint64_t seed : {0, 1, 2})
             CHECK(question.ask(*test::make_staged_cuda_ops(pool, {.seed = seed}), size.picks) ==
