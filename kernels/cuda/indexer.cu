@@ -19,7 +19,7 @@
 // tree. Entries beyond visible[r] are neither read nor scored.
 //
 // ptxas, nothing spilled (registers for sm_80, 89, 90, 120; bytes of shared memory):
-//   index_score_kernel          122, 120, 120, 128;  18176
+//   index_score_kernel          120, 120, 120, 162;  18176
 //   index_select_kernel<false>   44,  63,  44,  64;   1568
 //   index_select_kernel<true>    50,  64,  40,  64;  17952
 
@@ -27,9 +27,9 @@
 
 #include <cmath>
 
+#include "kernels/cuda/device/byte_product.cuh"
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/loads.cuh"
-#include "kernels/cuda/device/byte_product.cuh"
 #include "kernels/cuda/device/warp.cuh"
 #include "quant/float_codes.h"
 
@@ -205,7 +205,7 @@ __device__ inline uint32_t key_of(float score) {
     return (bits & 0x8000u) != 0 ? bits ^ 0xFFFFu : bits | 0x8000u;
 }
 
-__global__ void __launch_bounds__(kScoreThreads) index_score_kernel(ScoreTask t) {
+__global__ void __launch_bounds__(kScoreThreads, 3) index_score_kernel(ScoreTask t) {
     __shared__ Heads heads;
     __shared__ uint32_t staging[kScoreWarps * kWarpEntries * kRowWords];
     const int64_t row = blockIdx.y;
@@ -238,12 +238,13 @@ __global__ void __launch_bounds__(kScoreThreads) index_score_kernel(ScoreTask t)
                 scores[i] += term.high;
             }
         }
+        // Those of entries beyond the last are written too, and never read.
         uint32_t keys[4];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
             scores[i] += __shfl_xor_sync(kAllLanes, scores[i], 1);
             scores[i] += __shfl_xor_sync(kAllLanes, scores[i], 2);
-            keys[i] = first + lane_of_thread() / 4 * 4 + i < count ? key_of(scores[i]) : 0u;
+            keys[i] = key_of(scores[i]);
         }
         if (lane_of_thread() % 4 == 0) {
             uint16_t* to = t.keys + row * t.key_stride + first + lane_of_thread();

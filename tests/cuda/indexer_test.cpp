@@ -60,7 +60,7 @@ TEST_CASE("the indexer's launches cover all entries, its stages end") {
                 CAPTURE(picks);
                 const IndexProblem problem{rows, entries, picks};
                 const ScoreConfig score = score_config(problem);
-                CHECK(score.launch.blocks.x * score.rounds * kScoreEntries >= entries);
+                CHECK(int64_t{score.launch.blocks.x} * score.rounds * kScoreEntries >= entries);
                 CHECK((score.launch.blocks.x - int64_t{1}) * score.rounds * kScoreEntries <=
                       entries);
                 CHECK(score.launch.blocks.y == rows);
@@ -124,7 +124,7 @@ TEST_CASE_FIXTURE(Properties, "index_topk in several stages picks what the refer
         question.visible[1] = 8100;
         question.visible[2] = 193;
         const std::vector<int32_t> expected = question.ask(*ops, size.picks);
-        for (const uint64_t seed : {0, 1, 2})
+        for (const uint64_t seed : {0U, 1U, 2U})
             CHECK(question.ask(*test::make_staged_cuda_ops(pool, {.seed = seed}), size.picks) ==
                   expected);
     }

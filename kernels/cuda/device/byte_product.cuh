@@ -19,11 +19,11 @@ struct ByteProduct {
     const uint32_t* b;
 };
 
-[[gnu::no_sanitize("thread", "bounds")]] inline int32_t byte_of(uint32_t word, int i) {
+__attribute__((no_sanitize("thread"))) inline int32_t byte_of(uint32_t word, int i) {
     return static_cast<int8_t>(word >> (8 * i) & 255u);
 }
 
-[[gnu::no_sanitize("thread", "bounds")]] inline void multiply_bytes(void* const* lanes, uint32_t) {
+__attribute__((no_sanitize("thread"))) inline void multiply_bytes(void* const* lanes, uint32_t) {
     for (int row = 0; row < 16; ++row) {
         for (int col = 0; col < 8; ++col) {
             int32_t sum = 0;
