@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "core/base/types.h"
+#include "kernels/cuda/config.h"
 
 namespace millrace::cuda {
 
@@ -19,23 +20,26 @@ struct ByteProduct {
     const uint32_t* b;
 };
 
-__attribute__((no_sanitize("thread"))) inline int32_t byte_of(uint32_t word, int i) {
-    return static_cast<int8_t>(word >> (8 * i) & 255u);
+__attribute__((no_sanitize("thread"))) inline void unpack(uint32_t word, int32_t* out) {
+    for (int i = 0; i < 4; ++i) out[i] = static_cast<int8_t>(word >> (8 * i) & 255u);
 }
 
 __attribute__((no_sanitize("thread"))) inline void multiply_bytes(void* const* lanes, uint32_t) {
-    for (int row = 0; row < 16; ++row) {
-        for (int col = 0; col < 8; ++col) {
+    int32_t a[16][32], b[8][32];
+    for (int lane = 0; lane < kWarp; ++lane) {
+        const auto* own = static_cast<const ByteProduct*>(lanes[lane]);
+        const int row = lane / 4, k = lane % 4 * 4;
+        for (int i = 0; i < 4; ++i) unpack(own->a[i], &a[row + i % 2 * 8][k + i / 2 * 16]);
+        for (int i = 0; i < 2; ++i) unpack(own->b[i], &b[row][k + i * 16]);
+    }
+    for (int lane = 0; lane < kWarp; ++lane) {
+        const auto* own = static_cast<const ByteProduct*>(lanes[lane]);
+        for (int i = 0; i < 4; ++i) {
+            const int32_t* left = a[lane / 4 + i / 2 * 8];
+            const int32_t* right = b[lane % 4 * 2 + i % 2];
             int32_t sum = 0;
-            for (int quad = 0; quad < 8; ++quad) {
-                const auto* a = static_cast<const ByteProduct*>(lanes[row % 8 * 4 + quad % 4]);
-                const auto* b = static_cast<const ByteProduct*>(lanes[col * 4 + quad % 4]);
-                const uint32_t left = a->a[quad / 4 * 2 + row / 8];
-                const uint32_t right = b->b[quad / 4];
-                for (int i = 0; i < 4; ++i) sum += byte_of(left, i) * byte_of(right, i);
-            }
-            const auto* to = static_cast<const ByteProduct*>(lanes[row % 8 * 4 + col / 2]);
-            to->sums[row / 8 * 2 + col % 2] += sum;
+            for (int k = 0; k < 32; ++k) sum += left[k] * right[k];
+            own->sums[i] += sum;
         }
     }
 }
