@@ -52,7 +52,7 @@ LaunchConfig reduce_config(int64_t rows, int64_t hidden) {
 
 ProductConfig product_config(const ProductProblem& problem) {
     ProductConfig config;
-    config.rows = problem.rows == 1 ? 1 : kManyRows;
+    config.rows = problem.rows == 1 || problem.alignment == Alignment::kBytes ? 1 : kManyRows;
     // A warp alone would take long over many columns; with less than two steps for each, more warps would only wait.
     const int64_t steps = pieces(problem.cols, int64_t{kWarp} * lane_columns(problem.weight));
     const auto splits = static_cast<uint32_t>(std::clamp<int64_t>(steps / 2, 1, kSplitsMax));

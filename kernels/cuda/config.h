@@ -49,19 +49,22 @@ inline constexpr int kReduceColumns = 2 * kRowThreads;
 
 // Products of rows with a weight: a warp takes kOutputs outputs of `rows` rows; the warps of a block share the columns.
 enum class InputFormat : uint8_t { kFp8, kBf16 };  // what aq128 left of the rows, or the rows
+enum class Alignment : uint8_t { kVectors, kBytes };
 struct ProductProblem {
     WeightFormat weight = WeightFormat::kFp8;
     int64_t rows = 0;
     int64_t cols = 0;
     int64_t outputs = 0;  // of one group
     int64_t groups = 1;
+    Alignment alignment = Alignment::kVectors;
 };
 inline constexpr int kOutputs = 4;
 inline constexpr int kManyRows = 4;
 inline constexpr int kSplitsMax = 8;
 struct ProductConfig {
     LaunchConfig launch;
-    int rows = 1;  // in one pass over the weight: 1 or kManyRows
+    // In one pass over the weight: 1 or kManyRows; of bytes, which only odd files have, always 1.
+    int rows = 1;
 };
 [[nodiscard]] ProductConfig product_config(const ProductProblem& problem);
 // Columns of a weight that a lane takes at once: 16 bytes of codes.

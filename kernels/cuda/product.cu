@@ -177,29 +177,24 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp) product_kernel(ProductTask 
     put(t, row, first_output + own / kRows, sum);
 }
 
-template <WeightFormat kFormat, InputFormat kInput, int kRows>
-void launch_vectors(const ProductConfig& config, Stream stream, const ProductTask& task) {
-    // FP4 weights take 32 columns of the input at once, F32 weights four, element by element.
+template <WeightFormat kFormat, InputFormat kInput>
+void launch_rows(int64_t groups, Stream stream, const ProductTask& task) {
+    // F32 weights take four columns of the input at once, element by element.
     constexpr int64_t kLane = lane_columns(kFormat);
     const bool input_fits =
         kInput == InputFormat::kFp8
             ? fits_vectors({task.x_codes}, {task.x_codes_stride})
-            : fits_vectors({task.x}, {2 * task.x_stride, 2 * task.cols}) || kLane == 4;
-    if (input_fits && task.cols % kLane == 0 && fits_vectors({task.codes}, {})) {
-        launch<product_kernel<kFormat, kInput, kRows, true>>(config.launch, stream, task);
-    } else {
-        launch<product_kernel<kFormat, kInput, kRows, false>>(config.launch, stream, task);
-    }
-}
-
-template <WeightFormat kFormat, InputFormat kInput>
-void launch_rows(int64_t groups, Stream stream, const ProductTask& task) {
+            : kLane == 4 || fits_vectors({task.x}, {2 * task.x_stride, 2 * task.cols});
+    const bool vectors = input_fits && task.cols % kLane == 0 && fits_vectors({task.codes}, {});
     const ProductConfig config =
-        product_config({kFormat, task.rows, task.cols, task.outputs, groups});
-    if (config.rows == 1) {
-        launch_vectors<kFormat, kInput, 1>(config, stream, task);
+        product_config({kFormat, task.rows, task.cols, task.outputs, groups,
+                        vectors ? Alignment::kVectors : Alignment::kBytes});
+    if (!vectors) {
+        launch<product_kernel<kFormat, kInput, 1, false>>(config.launch, stream, task);
+    } else if (config.rows == 1) {
+        launch<product_kernel<kFormat, kInput, 1, true>>(config.launch, stream, task);
     } else {
-        launch_vectors<kFormat, kInput, kManyRows>(config, stream, task);
+        launch<product_kernel<kFormat, kInput, kManyRows, true>>(config.launch, stream, task);
     }
 }
 

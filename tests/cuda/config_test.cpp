@@ -35,12 +35,12 @@ TEST_CASE("blocks cover every element, and no block is beyond the last") {
 TEST_CASE("what orders a product's sum follows from columns and format alone") {
     for (const WeightFormat format : kFormats) {
         for (const int64_t cols : {32, 512, 1024, 1536, 4096, 7168, 16384}) {
-            const uint32_t threads = product_config({format, 1, cols, 64, 1}).launch.threads;
+            const uint32_t threads = product_config({format, 1, cols, 64}).launch.threads;
             CHECK(threads % kWarp == 0);
             CHECK(threads <= kSplitsMax * kWarp);
             CHECK(threads >= kOutputs * kManyRows);  // who puts the sums
             for (const int64_t rows : {2, 5, 500})
-                CHECK(product_config({format, rows, cols, 64, 1}).launch.threads == threads);
+                CHECK(product_config({format, rows, cols, 64}).launch.threads == threads);
             CHECK(product_config({format, 1, cols, 2048, 8}).launch.threads == threads);
         }
     }
@@ -52,12 +52,13 @@ TEST_CASE("products cover outputs, rows and groups") {
     CHECK(one.launch.blocks.x == 9);
     CHECK(one.launch.blocks.y == 1);
     CHECK(one.launch.blocks.z == 3);
-    const ProductConfig many = product_config({WeightFormat::kFp8, 9, 4096, 32, 1});
+    const ProductConfig many = product_config({WeightFormat::kFp8, 9, 4096, 32});
     CHECK(many.rows == kManyRows);
     CHECK(many.launch.blocks.x == 8);
     CHECK(many.launch.blocks.y == 3);
+    CHECK(product_config({WeightFormat::kFp8, 9, 4096, 32, 1, Alignment::kBytes}).rows == 1);
     // Flash's largest weights on a GPU of 128 processors: warps for all of them.
-    CHECK(product_config({WeightFormat::kFp8, 1, 4096, 1024, 1}).launch.threads == 4 * kWarp);
+    CHECK(product_config({WeightFormat::kFp8, 1, 4096, 1024}).launch.threads == 4 * kWarp);
 }
 
 TEST_CASE("vectors need addresses and distances that are multiples of 16") {

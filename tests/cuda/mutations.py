@@ -88,7 +88,7 @@ MUTATIONS = [
              "index = (output * t.cols + col) / 32;", "index = (output * t.cols + col) / 64;",
              "product.cu", LINEAR, "linear layers of all*"),
     Mutation("vectors whatever the address", "product.cu",
-             " && fits_vectors({task.codes}, {})", "", "product.cu", LINEAR, "linear layers of all*"),
+             " && fits_vectors({task.codes}, {});", ";", "product.cu", LINEAR, "linear layers of all*"),
     Mutation("groups read the first group's columns", "product.cu",
              "t.x + row * t.x_stride + blockIdx.z * t.cols + col;", "t.x + row * t.x_stride + col;",
              "product.cu", LINEAR, "grouped*"),

@@ -58,6 +58,16 @@ void vector_store(void* to, const T& value) {
     store_bytes_together(to, &value, sizeof(T));
 }
 
+// tensor_core.cpp; kernels/cuda/device/tensor_core.cuh says what they do.
+void multiply_bf16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4],
+                   Place place = Place::current());
+void multiply_e4m3(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4],
+                   Place place = Place::current());
+void load_matrices(const void* own_row, uint32_t (&out)[4], Place place = Place::current());
+void copy_async(void* shared, const void* global);
+void commit_copies();
+void wait_for_copies(int left);
+
 struct Exchange {
     uint64_t bits;
     uint64_t result;

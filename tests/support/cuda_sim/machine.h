@@ -54,6 +54,11 @@ public:
     void collective(const char* name, uint32_t mask, void* argument, Resolve resolve, Place place,
                     bool orders_memory);
 
+    // A copy of 16 bytes that a thread has asked for.
+    struct Copy {
+        void* to;
+        const void* from;
+    };
     enum class State { kReady, kBarrier, kCollective, kDone };
     struct Thread {
         uint3 index{};
@@ -66,6 +71,7 @@ public:
         uint32_t warp_barriers = 0;
         uint32_t waits = 0;
         int64_t accesses_since_wait = 0;
+        std::vector<std::vector<Copy>> copies;  // by group, the last one not committed
     };
     [[nodiscard]] Thread& current() { return threads_[fibers_.current()]; }
     [[nodiscard]] uint32_t current_index() const {
