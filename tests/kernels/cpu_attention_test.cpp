@@ -231,16 +231,18 @@ TEST_CASE_FIXTURE(
     problem.fill(in);
     for (int64_t r = 0; r < kQueries; ++r)
         problem.add_list(in.random.below(140), r == 4 ? 0 : in.random.below(160));
-    for (const Isa isa : available_isas()) {
-        CAPTURE(isa_name(isa));
+    for (const FastOps& fast : fast_ops(Activations::kFp8)) {
+        CAPTURE(fast.name);
         Pool one(1);
-        const auto alone = make_cpu_ops(one, {.isa = isa});
+        const auto alone = fast.make(one);
         std::string expected;
         for (int64_t r = 0; r < kQueries; ++r) expected += attended(*alone, problem, r, 1);
-        for (const int threads : {1, 2, 3, 9}) {
+        std::vector<int> thread_counts = fast.threads;
+        if (thread_counts.size() > 1) thread_counts.push_back(9);
+        for (const int threads : thread_counts) {
             CAPTURE(threads);
             Pool several(threads);
-            const auto cpu = make_cpu_ops(several, {.isa = isa});
+            const auto cpu = fast.make(several);
             for (const int64_t batch : {int64_t{1}, int64_t{2}, int64_t{7}, kQueries}) {
                 CAPTURE(batch);
                 std::string computed;

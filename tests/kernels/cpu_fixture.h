@@ -1,5 +1,5 @@
 #pragma once
-// The CPU ops of every ISA that this machine has, beside the reference.
+// The fast ops, beside the reference.
 
 #include <doctest/doctest.h>
 
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/ops.h"
+#include "tests/kernels/fast_ops.h"
 
 namespace millrace {
 
@@ -19,13 +20,12 @@ inline std::vector<Isa> available_isas() {
     return out;
 }
 
-// Calls test(ops) for the CPU ops of each ISA; a failure names it.
+// Calls test(ops) for each of the fast ops of this program: CPU ops of every ISA, or CUDA's; a failure names them.
 template <class Test>
 void for_every_isa(Pool& pool, const Test& test, Activations activations = Activations::kFp8) {
-    for (const Isa isa : available_isas()) {
-        const std::string name(isa_name(isa));
-        CAPTURE(name);
-        const auto ops = make_cpu_ops(pool, {.isa = isa, .activations = activations});
+    for (const FastOps& fast : fast_ops(activations)) {
+        CAPTURE(fast.name);
+        const auto ops = fast.make(pool);
         test(*ops);
     }
 }

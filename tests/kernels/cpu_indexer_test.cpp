@@ -235,13 +235,12 @@ TEST_CASE_FIXTURE(Properties, "index_topk: a row's picks do not depend on its co
     for (int64_t r = 0; r < kRows; ++r) {
         question.visible.push_back(static_cast<int32_t>(in.random.below(1101)));
     }
-    for (const Isa isa : available_isas()) {
-        const std::string name(isa_name(isa));
-        CAPTURE(name);
+    for (const FastOps& fast : fast_ops(Activations::kFp8)) {
+        CAPTURE(fast.name);
         Indices expected;
-        for (const int threads : {1, 2, 3}) {
+        for (const int threads : fast.threads) {
             Pool some(threads);
-            const auto cpu = make_cpu_ops(some, {.isa = isa});
+            const auto cpu = fast.make(some);
             for (const int64_t batch : {int64_t{1}, int64_t{7}, kRows}) {
                 CAPTURE(threads);
                 CAPTURE(batch);

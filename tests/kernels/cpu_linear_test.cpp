@@ -253,11 +253,8 @@ TEST_CASE_FIXTURE(Properties, "a linear layer's row does not depend on its compa
                 }
                 return out;
             };
-            for (const Isa isa : available_isas()) {
-                check_company(std::string(isa_name(isa)).c_str(), problem, [&](Pool& threads) {
-                    return make_cpu_ops(threads, {.isa = isa, .activations = activations});
-                });
-            }
+            for (const FastOps& fast : fast_ops(activations))
+                check_company(fast.name.c_str(), problem, fast.make, fast.threads);
         }
     }
 }

@@ -157,14 +157,16 @@ using Problem = std::function<std::string(Ops& ops, int64_t first, int64_t count
 using MakeOps = std::function<std::unique_ptr<Ops>(Pool& pool)>;
 
 // Every way of cutting the rows into batches and every number of threads must give the bytes of one row at a time.
-inline void check_company(const char* name, const Problem& problem, const MakeOps& make) {
+inline void check_company(const char* name, const Problem& problem, const MakeOps& make,
+                          const std::vector<int>& thread_counts = {1, 2, 3}) {
+    if (thread_counts.empty()) return;
     CAPTURE(name);
     Pool one(1);
     const auto alone = make(one);
     std::string expected;
     for (int64_t r = 0; r < kRows; ++r) expected += problem(*alone, r, 1);
     REQUIRE(!expected.empty());
-    for (const int threads : {1, 2, 3}) {
+    for (const int threads : thread_counts) {
         Pool pool(threads);
         const auto ops = make(pool);
         for (const int64_t batch : {int64_t{1}, int64_t{7}, kRows}) {
@@ -177,14 +179,12 @@ inline void check_company(const char* name, const Problem& problem, const MakeOp
         }
     }
 }
-// … of the reference, and of the CPU ops of every ISA.
+// … of the reference, and of the fast ops.
 inline void check_company(const char* name, const Problem& problem) {
     check_company(name, problem, make_reference_ops);
-    for (const Isa isa : available_isas()) {
-        const std::string ops(isa_name(isa));
-        CAPTURE(ops);
-        check_company(name, problem,
-                      [isa](Pool& pool) { return make_cpu_ops(pool, {.isa = isa}); });
+    for (const FastOps& fast : fast_ops(Activations::kFp8)) {
+        CAPTURE(fast.name);
+        check_company(name, problem, fast.make, fast.threads);
     }
 }
 

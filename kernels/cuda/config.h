@@ -1,0 +1,80 @@
+#pragma once
+// From the description of a problem to the shape of its launch: pure functions, tested on the CPU. What decides the order
+// of a sum (threads, splits, chunks) follows from columns and formats only, never from the number of rows: a row's bits
+// are the same in any company.
+
+#include <cstdint>
+#include <initializer_list>
+
+#include "quant/linear_weight.h"
+
+namespace millrace::cuda {
+
+inline constexpr int kWarp = 32;
+
+struct Blocks {
+    uint32_t x = 1, y = 1, z = 1;
+};
+struct LaunchConfig {
+    Blocks blocks;
+    uint32_t threads = kWarp;
+    uint32_t shared_bytes = 0;  // dynamic
+};
+
+// Whether all of these addresses and distances in bytes are multiples of 16: then rows are read 16 bytes a lane.
+[[nodiscard]] bool fits_vectors(std::initializer_list<const void*> addresses,
+                                std::initializer_list<int64_t> bytes);
+
+// Kernels that compute each column alone, 8 columns a thread: blocks.x rows, blocks.y pieces of columns.
+inline constexpr int kChunk = 8;
+[[nodiscard]] LaunchConfig elementwise_config(int64_t rows, int64_t cols);
+
+// The same with one column a thread.
+[[nodiscard]] LaunchConfig channel_config(int64_t rows, int64_t channels);
+
+// One block a row: norms, router, combine.
+inline constexpr int kRowThreads = 256;
+[[nodiscard]] LaunchConfig row_config(int64_t rows, uint32_t shared_bytes = 0);
+
+// One warp an item, kWarpsTogether items a block.
+inline constexpr int kWarpsTogether = 4;
+[[nodiscard]] LaunchConfig warp_config(int64_t items);
+
+// Hyper-connections: partial products of kMixColumns columns, then rows in pieces of kReduceColumns.
+inline constexpr int kMixColumns = 128;
+inline constexpr int kMixRows = 8;
+inline constexpr int kReduceColumns = 2 * kRowThreads;
+[[nodiscard]] LaunchConfig mix_config(int64_t rows, int64_t cols);
+[[nodiscard]] LaunchConfig reduce_config(int64_t rows, int64_t hidden);
+
+// Products of rows with a weight: a warp takes kOutputs outputs of `rows` rows; the warps of a block share the columns.
+enum class InputFormat : uint8_t { kFp8, kBf16 };  // what aq128 left of the rows, or the rows
+enum class Alignment : uint8_t { kVectors, kBytes };
+struct ProductProblem {
+    WeightFormat weight = WeightFormat::kFp8;
+    int64_t rows = 0;
+    int64_t cols = 0;
+    int64_t outputs = 0;  // of one group
+    int64_t groups = 1;
+    Alignment alignment = Alignment::kVectors;
+};
+inline constexpr int kOutputs = 4;
+inline constexpr int kManyRows = 4;
+inline constexpr int kSplitsMax = 8;
+struct ProductConfig {
+    LaunchConfig launch;
+    // In one pass over the weight: 1 or kManyRows; of bytes, which only odd files have, always 1.
+    int rows = 1;
+};
+[[nodiscard]] ProductConfig product_config(const ProductProblem& problem);
+// Columns of a weight that a lane takes at once: 16 bytes of codes.
+[[nodiscard]] constexpr int lane_columns(WeightFormat format) {
+    switch (format) {
+        case WeightFormat::kF32: return 4;
+        case WeightFormat::kBf16: return 8;
+        case WeightFormat::kFp4: return 32;
+        default: return 16;
+    }
+}
+
+}  // namespace millrace::cuda

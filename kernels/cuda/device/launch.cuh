@@ -1,0 +1,40 @@
+#pragma once
+// Starting a kernel: kernels take one argument, their task.
+
+#include <cuda_runtime.h>
+
+#include "core/base/check.h"
+#include "kernels/cuda/config.h"
+#include "kernels/cuda/stream.h"
+
+namespace millrace::cuda {
+
+// A launch that fails means that the context is lost: nothing on this device can be trusted any more.
+template <auto kKernel, class Task>
+void launch(const LaunchConfig& config, Stream stream, const Task& task) {
+    const dim3 blocks(config.blocks.x, config.blocks.y, config.blocks.z);
+    if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return;
+#if defined(__CUDACC__)
+    void* arguments[] = {const_cast<Task*>(&task)};
+    const cudaError_t error =
+        cudaLaunchKernel(reinterpret_cast<const void*>(kKernel), blocks, dim3(config.threads),
+                         arguments, config.shared_bytes, static_cast<cudaStream_t>(stream.handle));
+    ENSURE(error == cudaSuccess);
+#else
+    static_cast<void>(stream);
+    cuda_sim::launch<kKernel>(blocks, dim3(config.threads), config.shared_bytes, task);
+#endif
+}
+
+// The dynamic shared memory of the block.
+template <class T>
+__device__ inline T* dynamic_shared() {
+#if defined(__CUDACC__)
+    extern __shared__ uint4 shared_bytes[];
+    return reinterpret_cast<T*>(shared_bytes);
+#else
+    return static_cast<T*>(cuda_sim::dynamic_shared());
+#endif
+}
+
+}  // namespace millrace::cuda

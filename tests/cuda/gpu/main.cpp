@@ -1,0 +1,27 @@
+// The same tests on a GPU: status 77 where there is none.
+
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cstdio>
+
+#include "kernels/cuda/device_memory.h"
+#include "tests/support/cuda_sim/simulator.h"
+
+namespace millrace::cuda_sim {
+
+// Nobody watches a GPU.
+void set_options(const Options&) {}
+std::vector<Violation> take_violations() { return {}; }
+std::string Violation::text() const { return what; }
+
+}  // namespace millrace::cuda_sim
+
+int main(int count, char** arguments) {
+    const auto memory = millrace::cuda::DeviceMemory::allocate(1);
+    if (!memory.ok()) {
+        std::printf("skipped: %s\n", memory.error().message.c_str());
+        return 77;
+    }
+    return doctest::Context(count, arguments).run();
+}

@@ -1,0 +1,218 @@
+"""mutations.py --build DIR: breaks the CUDA kernels one way after another; each time some test must fail.
+
+Each mutation is a change of one place of a source. The kernels it reaches are compiled as the build compiles them, linked
+with everything else of test_cuda, and the tests of those ops are run. A mutation that no test notices fails this script.
+"""
+
+import argparse
+import dataclasses
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+KERNELS = "kernels/cuda"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutation:
+    what: str
+    path: str  # below kernels/cuda
+    old: str
+    new: str
+    unit: str  # the .cu that is compiled again
+    tests: str  # --source-file
+    cases: str = "*"  # --test-case
+
+
+ROWS, GRIDS, MIXTURE = "*/cpu_rows_test.cpp", "*/cpu_grids_test.cpp", "*/cpu_mixture_test.cpp"
+STREAMS, LINEAR = "*/cpu_hyper_connections_test.cpp", "*/cpu_linear_test.cpp"
+OWN = "*/kernels_test.cpp"
+ATTENTION, INDEXER, STAGES = "*/cpu_attention_test.cpp", "*/cpu_indexer_test.cpp", "*/cuda/indexer_test.cpp"
+
+MUTATIONS = [
+    Mutation("no barrier in the sum of a block", "device/warp.cuh",
+             "    __syncthreads();\n    float total", "    float total", "norm_rope.cu", ROWS, "rms_norm*"),
+    Mutation("the sum of half a warp", "device/warp.cuh",
+             "distance = kWarp / 2; distance > 0; distance /= 2)\n        value +=",
+             "distance = kWarp / 4; distance > 0; distance /= 2)\n        value +=", "norm_rope.cu", ROWS, "rms_norm*"),
+    Mutation("the maximum of neighbours only", "device/warp.cuh",
+             "distance = kLanes / 2; distance > 0;", "distance = 1; distance > 0;", "grids.cu", GRIDS, "aq128 of strided*"),
+    Mutation("no tail check when loading", "device/loads.cuh",
+             "first + i < cols ? to_float(row[first + i]) : 0", "first + i < cols + 8 ? to_float(row[first + i]) : 0", "rows.cu", ROWS, "stream_mean*"),
+    Mutation("no tail check when storing", "device/loads.cuh",
+             "if (first + i < cols) row[first + i] =", "if (first + i <= cols) row[first + i] =", "rows.cu", ROWS, "stream_mean*"),
+    Mutation("squares of a head not rounded", "norm_rope.cu",
+             "squares += rounded(value * value)", "squares += value * value", "norm_rope.cu", ROWS, "head_norm*"),
+    Mutation("a head's factor not rounded", "norm_rope.cu",
+             "rounded(1.0F / std::sqrt(rounded(mean + t.eps)))", "1.0F / std::sqrt(rounded(mean + t.eps))",
+             "norm_rope.cu", ROWS, "head_norm*"),
+    Mutation("angles without a barrier", "norm_rope.cu",
+             "    __syncthreads();\n    // A lane keeps its pair", "    // A lane keeps its pair", "norm_rope.cu", ROWS, "rope*"),
+    Mutation("rotation in one direction only", "norm_rope.cu",
+             "angle.sine * t.direction", "angle.sine", "norm_rope.cu", ROWS, "rope*"),
+    Mutation("the wrong half of a butterfly", "grids.cu",
+             "(lane & distance) == 0 ?", "(lane & distance) != 0 ?", "grids.cu", GRIDS, "Hadamard*"),
+    Mutation("a turned vector not rounded before fq4", "grids.cu",
+             "value = to_float(to_bf16(value * kFactor))", "value = value * kFactor", "grids.cu", GRIDS, "Hadamard*"),
+    Mutation("codes always written as words", "grids.cu",
+             "if constexpr (kVectors) {\n        store_vector(codes, word);", "if constexpr (true) {\n        store_vector(codes, word);",
+             "grids.cu", GRIDS, "aq128 of strided*"),
+    Mutation("a signalling NaN made quiet", "grids.cu", "rope[i - kLatentDim] = x[i];",
+             "rope[i - kLatentDim] = to_bf16(to_float(x[i]));", "grids.cu", OWN, "packed*"),
+    Mutation("pieces of a row added without a barrier", "hyper_connections.cu",
+             "        parts[warp_of_thread()][lane] = sum;\n    }\n    __syncthreads();",
+             "        parts[warp_of_thread()][lane] = sum;\n    }", "hyper_connections.cu", STREAMS, "hc_reduce*"),
+    Mutation("a row too many in the last block", "hyper_connections.cu",
+             "row < begin + kMixRows && row < t.rows", "row < begin + kMixRows", "hyper_connections.cu", STREAMS, "hc_reduce*"),
+    Mutation("Sinkhorn: columns are rows", "hyper_connections.cu",
+             "__shfl_xor_sync(kAllLanes, c, 4)", "__shfl_xor_sync(kAllLanes, c, 1)", "hyper_connections.cu", STREAMS, "hc_reduce*"),
+    Mutation("comb turned over", "hyper_connections.cu",
+             "comb[j * kStreams + k]", "comb[k * kStreams + j]", "hyper_connections.cu", STREAMS, "hc_expand*"),
+    Mutation("scores without a barrier", "router.cu",
+             "    __syncthreads();\n    if (t.fixed == nullptr) {", "    if (t.fixed == nullptr) {", "router.cu", MIXTURE, "route*"),
+    Mutation("ties go to the higher id", "router.cu",
+             "(choice == own && other < e)", "(choice == own && other > e)", "router.cu", MIXTURE, "route*"),
+    Mutation("experts summed in the order of choice", "rows.cu",
+             "order[place] = j;", "order[j] = j;", "rows.cu", MIXTURE, "combine*"),
+    Mutation("up not clamped from below", "rows.cu",
+             "up[i] < -t.limit ? -t.limit :", "up[i] < -t.limit ? up[i] :", "rows.cu", MIXTURE, "swiglu*"),
+    Mutation("overlapped channels not shifted", "compressor.cu",
+             "t.coff == 2 && row >= t.ratio", "t.coff == 3 && row >= t.ratio", "compressor.cu", MIXTURE, "compressor_pool*"),
+    Mutation("warps added up without a barrier", "product.cu",
+             "    __syncthreads();\n    if (threadIdx.x >= kOutputs", "    if (threadIdx.x >= kOutputs",
+             "product.cu", LINEAR, "linear layers of all*"),
+    Mutation("scales of FP4 by the wrong index", "product.cu",
+             "index = (output * t.cols + col) / 32;", "index = (output * t.cols + col) / 64;",
+             "product.cu", LINEAR, "linear layers of all*"),
+    Mutation("vectors whatever the address", "product.cu",
+             " && fits_vectors({task.codes}, {});", ";", "product.cu", LINEAR, "linear layers of all*"),
+    Mutation("groups read the first group's columns", "product.cu",
+             "t.x + row * t.x_stride + blockIdx.z * t.cols + col;", "t.x + row * t.x_stride + col;",
+             "product.cu", LINEAR, "grouped*"),
+    Mutation("a row alone is summed in another way", "product.cu",
+             "totals[o][r] += sums[o][r] * x_scale * scales[o];",
+             "totals[o][r] = kRows == 1 ? std::fma(sums[o][r] * x_scale, scales[o], totals[o][r])\n"
+             "                                        : totals[o][r] + sums[o][r] * x_scale * scales[o];",
+             "product.cu", OWN, "sums*"),
+    Mutation("NaN codes of FP8 taken for numbers", "device/codes.cuh",
+             "if (nan != 0)", "if (nan == 1)", "product.cu", OWN, "NaN*"),
+    Mutation("halves of the channels without a barrier", "attention.cu",
+             "if (half != 0) __syncthreads();", "", "attention.cu", ATTENTION, "where keys lie*"),
+    Mutation("weights of values not rounded", "attention.cu",
+             "tile.weights[k][h] = to_float(to_bf16(p));", "tile.weights[k][h] = p;", "attention.cu", ATTENTION, "attention lies*"),
+    Mutation("the largest score of half of the tiles", "attention.cu",
+             "i < tiles && lane < t.lanes; i += 2", "i < tiles && lane < t.lanes; i += 4", "attention.cu", ATTENTION, "attention lies*"),
+    Mutation("no sink", "attention.cu",
+             "total += exponential(t.sink[head]", "total += 0 * exponential(t.sink[head]", "attention.cu", ATTENTION, "attention lies*"),
+    Mutation("sums of other heads", "attention.cu",
+             "__shfl_xor_sync(kAllLanes, given, 4)", "__shfl_xor_sync(kAllLanes, given, 8)", "attention.cu", ATTENTION, "attention lies*"),
+    Mutation("entries behind the window", "attention.cu",
+             "list.entries.data()[k - window]", "list.entries.data()[k]", "attention.cu", ATTENTION, "attention lies*"),
+    Mutation("words of a row whatever the address", "attention.cu",
+             "if (reinterpret_cast<uintptr_t>(at) % 4 == 0) return", "if (true) return", "attention.cu", ATTENTION, "where keys lie*"),
+    Mutation("NaN among a key's codes", "attention.cu",
+             "& 0x80808080u) != 0;", "& 0x80808000u) != 0;", "attention.cu", ATTENTION, "a head that meets*"),
+    Mutation("the sum of half of a split's weights", "attention.cu",
+             "tile.totals[0][h] + tile.totals[1][h]", "tile.totals[0][h]", "attention.cu", ATTENTION, "attention lies*"),
+    Mutation("weights and values without a barrier", "attention.cu",
+             "    tile.totals[part][h] = total;\n    __syncthreads();", "    tile.totals[part][h] = total;",
+             "attention.cu", ATTENTION, "attention lies*"),
+    Mutation("dot products not rounded", "indexer.cu",
+             "const FloatPair dot = through_bf16(dots[i][0], dots[i][1]);", "const FloatPair dot{dots[i][0], dots[i][1]};",
+             "indexer.cu", INDEXER, "index_topk picks what*"),
+    Mutation("terms of a score not rounded", "indexer.cu",
+             "through_bf16(relu(dot.low) * weights.x, relu(dot.high) * weights.y);",
+             "FloatPair{relu(dot.low) * weights.x, relu(dot.high) * weights.y};", "indexer.cu", INDEXER, "index_topk picks what*"),
+    Mutation("entries staged before all have been read", "indexer.cu",
+             "* 4;\n    __syncwarp();\n#pragma", "* 4;\n#pragma", "indexer.cu", STAGES, "index_topk in several*"),
+    Mutation("queries decoded without a barrier", "indexer.cu",
+             "    __syncthreads();\n    for (int pair", "    for (int pair", "indexer.cu", INDEXER, "index_topk picks what*"),
+    Mutation("selection from all entries", "indexer.cu",
+             "t.visible == nullptr ? t.positions : t.visible[row]", "t.positions", "indexer.cu", INDEXER, "index_topk picks what*"),
+    Mutation("one too many of the last score", "indexer.cu",
+             "keys[i] == threshold.key && equal < at_threshold", "keys[i] == threshold.key && equal <= at_threshold",
+             "indexer.cu", INDEXER, "index_topk takes*"),
+    Mutation("candidates numbered by their places", "indexer.cu",
+             "t.indices == nullptr ? static_cast<int32_t>(from)", "true ? static_cast<int32_t>(from)",
+             "indexer.cu", STAGES, "index_topk in several*"),
+    Mutation("candidates left over from other rows", "indexer.cu",
+             "t.out_keys[out + i] = 0;", "t.out_keys[out + i] = t.out_keys[out];", "indexer.cu", STAGES, "index_topk in several*"),
+    Mutation("warps meet through shuffles", "indexer.cu",
+             "if (distance >= 2 * kWarp) {", "if (distance >= 4 * kWarp) {", "indexer.cu", INDEXER, "index_topk takes*"),
+    Mutation("one round's counts for the next", "indexer.cu",
+             "counts.of_warps[round % 2]", "counts.of_warps[0]", "indexer.cu", INDEXER, "index_topk picks what*"),
+]
+
+
+class Build:
+    """How the build compiles the kernels and links test_cuda."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        entries = json.loads((directory / "compile_commands.json").read_text())
+        self.commands = {Path(e["file"]).name: e for e in entries if e["file"].startswith(str(ROOT / KERNELS))
+                         and e["file"].endswith(".cu") and "fsanitize=thread" in e["command"]}
+        found = subprocess.run(["ninja", "-C", str(directory), "-t", "commands", "test_cuda"], check=True, text=True,
+                               stdout=subprocess.PIPE).stdout.splitlines()
+        self.link = found[-1]
+
+    def make(self, mutation, folder):
+        """The mutated program, or None when it does not compile."""
+        source = (ROOT / KERNELS / mutation.path).read_text()
+        if source.count(mutation.old) != 1:
+            raise ValueError(f"{mutation.path}: “{mutation.old}” stands there {source.count(mutation.old)} times, not once")
+        changed = folder / KERNELS / mutation.path
+        changed.parent.mkdir(parents=True, exist_ok=True)
+        changed.write_text(source.replace(mutation.old, mutation.new))
+        entry = self.commands[mutation.unit]
+        unit = changed if mutation.path == mutation.unit else Path(entry["file"])
+        command, target = [], str(folder / "unit.o")
+        words = shlex.split(entry["command"])
+        original = words[words.index("-o") + 1]
+        for word in words:
+            command.append({original: target, entry["file"]: str(unit)}.get(word, word))
+        command.insert(command.index("-c"), f"-I{folder}")
+        position = next(i for i, word in enumerate(command) if word.startswith("-I"))
+        command.insert(position, command.pop(command.index(f"-I{folder}")))
+        if subprocess.run(command, cwd=entry["directory"], check=False).returncode != 0:
+            return None
+        program = folder / "test_cuda"
+        link = self.link.replace(original, target)
+        output = shlex.split(link)
+        link = link.replace(f" -o {output[output.index('-o') + 1]} ", f" -o {program} ")
+        subprocess.run(link, cwd=self.directory, shell=True, check=True)
+        return program
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", type=Path, required=True)
+    parser.add_argument("--only", default="", help="mutations whose description holds this")
+    arguments = parser.parse_args()
+    build = Build(arguments.build.resolve())
+    missed = 0
+    chosen = [m for m in MUTATIONS if arguments.only in m.what]
+    for number, mutation in enumerate(chosen):
+        folder = build.directory / "mutations" / str(number)
+        program = build.make(mutation, folder)
+        if program is None:
+            print(f"does not compile: {mutation.what}")
+            missed += 1
+            continue
+        done = subprocess.run([program, f"--source-file={mutation.tests}", f"--test-case={mutation.cases}",
+                               "--abort-after=1"], check=False, text=True, errors="replace", stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+        program.unlink()
+        caught = done.returncode != 0
+        missed += not caught
+        reason = next((line.strip() for line in done.stdout.splitlines() if "thread (" in line or "ERROR" in line), "")
+        print(f"{'caught' if caught else 'MISSED'}: {mutation.what} [{reason[:110]}]", flush=True)
+    print(f"{len(chosen) - missed} of {len(chosen)} mutations caught")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+// What compilers call in code built with -fsanitize=thread and -fsanitize=bounds,shift: the way in for every load and store
+// of a kernel. Outside kernels they mean nothing.
+
+#include "tests/support/cuda_sim/machine.h"
+
+namespace {
+
+using millrace::cuda_sim::Access;
+using millrace::cuda_sim::Fault;
+using millrace::cuda_sim::machine;
+using millrace::cuda_sim::Unchecked;
+
+void note(const void* at, size_t bytes, Access access, bool must_align, const void* from) {
+    if (!machine().checking) return;
+    const Unchecked unchecked;
+    machine().access(reinterpret_cast<uintptr_t>(at), bytes, access, must_align,
+                     reinterpret_cast<uintptr_t>(from));
+}
+
+// The compiler describes the place of a wrong index or shift; the line follows the file's name.
+struct Described {
+    const char* file;
+    uint32_t line, column;
+};
+
+void wrong(Fault fault, const void* description, const std::string& what) {
+    if (!machine().checking) return;
+    const Unchecked unchecked;
+    const auto* place = static_cast<const Described*>(description);
+    machine().fail(fault, what + " in line " + std::to_string(place->line));
+}
+
+}  // namespace
+
+#define MILLRACE_ACCESS(bytes)                                               \
+    void __tsan_read##bytes(void* at) {                                      \
+        note(at, bytes, Access::kRead, true, __builtin_return_address(0));   \
+    }                                                                        \
+    void __tsan_write##bytes(void* at) {                                     \
+        note(at, bytes, Access::kWrite, true, __builtin_return_address(0));  \
+    }                                                                        \
+    void __tsan_unaligned_read##bytes(void* at) {                            \
+        note(at, bytes, Access::kRead, false, __builtin_return_address(0));  \
+    }                                                                        \
+    void __tsan_unaligned_write##bytes(void* at) {                           \
+        note(at, bytes, Access::kWrite, false, __builtin_return_address(0)); \
+    }                                                                        \
+    void __tsan_read_write##bytes(void* at) {                                \
+        note(at, bytes, Access::kRead, true, __builtin_return_address(0));   \
+        note(at, bytes, Access::kWrite, true, __builtin_return_address(0));  \
+    }                                                                        \
+    void __tsan_unaligned_read_write##bytes(void* at) {                      \
+        note(at, bytes, Access::kRead, false, __builtin_return_address(0));  \
+        note(at, bytes, Access::kWrite, false, __builtin_return_address(0)); \
+    }
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-declarations"
+extern "C" {
+
+void __tsan_init() {}
+void __tsan_func_entry(void*) {}
+void __tsan_func_exit(void*) {}
+void __tsan_vptr_update(void**, void*) {}
+void __tsan_vptr_read(void**) {}
+
+MILLRACE_ACCESS(1)
+MILLRACE_ACCESS(2)
+MILLRACE_ACCESS(4)
+MILLRACE_ACCESS(8)
+MILLRACE_ACCESS(16)
+
+void __tsan_read_range(void* at, size_t bytes) {
+    note(at, bytes, Access::kRead, false, __builtin_return_address(0));
+}
+void __tsan_write_range(void* at, size_t bytes) {
+    note(at, bytes, Access::kWrite, false, __builtin_return_address(0));
+}
+void* __tsan_memcpy(void* to, const void* from, size_t bytes) {
+    note(from, bytes, Access::kRead, false, __builtin_return_address(0));
+    note(to, bytes, Access::kWrite, false, __builtin_return_address(0));
+    return std::memcpy(to, from, bytes);
+}
+void* __tsan_memmove(void* to, const void* from, size_t bytes) {
+    note(from, bytes, Access::kRead, false, __builtin_return_address(0));
+    note(to, bytes, Access::kWrite, false, __builtin_return_address(0));
+    return std::memmove(to, from, bytes);
+}
+void* __tsan_memset(void* to, int value, size_t bytes) {
+    note(to, bytes, Access::kWrite, false, __builtin_return_address(0));
+    return std::memset(to, value, bytes);
+}
+// The guard of a function's static variable.
+int __tsan_atomic8_load(const void* at, int) {
+    return *static_cast<const volatile signed char*>(at);
+}
+
+void __ubsan_handle_out_of_bounds(void* description, uintptr_t index) {
+    wrong(Fault::kIndexBounds, description, "index " + std::to_string(index) + " of an array");
+}
+void __ubsan_handle_shift_out_of_bounds(void* description, uintptr_t, uintptr_t by) {
+    wrong(Fault::kShift, description, "a shift by " + std::to_string(by));
+}
+
+}  // extern "C"
+#pragma GCC diagnostic pop
