@@ -154,7 +154,7 @@ __device__ inline void put(const ProductTask& t, int64_t row, int64_t output, fl
 }
 
 template <WeightFormat kFormat, InputFormat kInput, int kRows, bool kVectors>
-__global__ void __launch_bounds__(kSplitsMax* kWarp) product_kernel(ProductTask t) {
+__global__ void __launch_bounds__(kSplitsMax* kWarp, 1) product_kernel(ProductTask t) {
     __shared__ float partial[kSplitsMax][kOutputs * kRows];
     const int64_t first_in_group = static_cast<int64_t>(blockIdx.x) * kOutputs;
     const int64_t first_output = blockIdx.z * t.outputs + first_in_group;
