@@ -186,13 +186,15 @@ TEST_CASE_FIXTURE(Properties, "every kernel that a launcher can choose is run") 
             const size_t begin = text.rfind(' ', end) + 1;
             const std::string name = "::" + text.substr(begin, end - begin);
             found += 1;
-            CHECK_MESSAGE(std::ranges::any_of(registered,
-                                              [&](const std::string& kernel) {
-                                                  const size_t i = kernel.find(name);
-                                                  return i != std::string::npos &&
-                                                         (i + name.size() == kernel.size() ||
-                                                          kernel[i + name.size()] == '<');
-                                              }),
+            CHECK_MESSAGE(std::ranges::any_of(
+                              registered,
+                              [&](const std::string& kernel) {
+                                  const size_t i = kernel.find(name);
+                                  return i != std::string::npos &&
+                                         (i + name.size() == kernel.size() ||
+                                          std::string_view("< ").find(kernel[i + name.size()]) !=
+                                              std::string_view::npos);
+                              }),
                           name);
         }
     }
