@@ -153,8 +153,16 @@ __device__ inline void put(const ProductTask& t, int64_t row, int64_t output, fl
     }
 }
 
+// Blocks that should fit on a processor together: 24 warps with what they have under way keep the memory busy in a decode
+// step. Several rows need their registers more than company, and odd addresses are nobody's hurry.
+template <int kRows, bool kVectors>
+inline constexpr int kBlocksTogether = kRows > 1  ? 1
+                                       : kVectors ? 3
+                                                  : 2;
+
 template <WeightFormat kFormat, InputFormat kInput, int kRows, bool kVectors>
-__global__ void __launch_bounds__(kSplitsMax* kWarp) product_kernel(ProductTask t) {
+__global__ void __launch_bounds__(kSplitsMax* kWarp, (kBlocksTogether<kRows, kVectors>))
+    product_kernel(ProductTask t) {
     __shared__ float partial[kSplitsMax][kOutputs * kRows];
     const int64_t first_in_group = static_cast<int64_t>(blockIdx.x) * kOutputs;
     const int64_t first_output = blockIdx.z * t.outputs + first_in_group;

@@ -19,13 +19,13 @@ ENTRY = re.compile(r"Compiling entry function '(\w+)'.*\n.*\n\s*(\d+) bytes stac
 
 
 def short(name):
-    """millrace::cuda::<unnamed>::product_kernel<…>(…) with words for its parameters."""
-    name = re.sub(r"\(.*", "", name.replace("(anonymous namespace)::", "")).split("millrace::cuda::", 1)[-1]
+    """millrace::cuda::(anonymous namespace)::product_kernel<…>(…) with words for its parameters."""
+    name = name.replace("(anonymous namespace)::", "").split("millrace::cuda::", 1)[-1]
     for value, word in ((0, "bf16"), (1, "f32"), (2, "fp8"), (3, "fp4")):
         name = name.replace(f"(millrace::WeightFormat){value}", word)
     for value, word in ((0, "fp8 rows"), (1, "bf16 rows")):
         name = name.replace(f"(millrace::cuda::InputFormat){value}", word)
-    return re.sub(r"\((?:int|bool)\)", "", name)
+    return re.sub(r"\(.*", "", re.sub(r"\((?:int|bool)\)", "", name))
 
 
 def resources(nvcc, architecture):
@@ -39,7 +39,10 @@ def resources(nvcc, architecture):
                 shared = re.search(r"(\d+) bytes smem", entry[6])
                 found[entry[1]] = (int(entry[5]), int(shared[1]) if shared else 0, int(entry[2]), int(entry[3]) + int(entry[4]))
     names = subprocess.run(["c++filt"], input="\n".join(found), check=True, text=True, stdout=subprocess.PIPE).stdout
-    return {short(name): values for name, values in zip(names.splitlines(), found.values())}
+    named = {short(name): values for name, values in zip(names.splitlines(), found.values())}
+    if len(named) != len(found):
+        raise ValueError("two kernels of one name: short() drops too much")
+    return named
 
 
 def main():

@@ -97,6 +97,9 @@ MUTATIONS = [
              "totals[o][r] = kRows == 1 ? std::fma(sums[o][r] * x_scale, scales[o], totals[o][r])\n"
              "                                        : totals[o][r] + sums[o][r] * x_scale * scales[o];",
              "product.cu", OWN, "sums*"),
+    Mutation("the parts of a vector turned round", "device/loads.cuh",
+             "out[i] = to_float(chunk.at[i]);", "out[i] = to_float(chunk.at[kCount - 1 - i]);",
+             "rows.cu", OWN, "vectors*"),
     Mutation("NaN codes of FP8 taken for numbers", "device/codes.cuh",
              "if (nan != 0)", "if (nan == 1)", "product.cu", OWN, "NaN*"),
     Mutation("halves of the channels without a barrier", "attention.cu",

@@ -25,7 +25,8 @@ public:
     }
     template <class T>
     [[nodiscard]] std::span<const T> in(std::span<const T> values) {
-        return {static_cast<const T*>(bytes(values.data(), values.size_bytes())), values.size()};
+        const auto* from = static_cast<const void*>(values.data());
+        return {static_cast<const T*>(bytes(from, values.size_bytes())), values.size()};
     }
     [[nodiscard]] LinearWeight in(LinearWeight weight) {
         weight.codes = static_cast<const std::byte*>(

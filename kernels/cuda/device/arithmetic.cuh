@@ -13,7 +13,7 @@ namespace millrace::cuda {
 // e^x within two units: 2^k · e^r with |r| ≤ ln 2 / 2, a polynomial for e^r.
 __device__ inline float exponential(float x) {
     if (x > 88.8F) return std::bit_cast<float>(0x7F800000u);
-    if (x < -104.0F) return 0;
+    if (!(x >= -104.0F)) return x < -104.0F ? 0 : x;  // NaN is no whole number below
     const float k = std::rint(x * 1.44269504F);
     float r = std::fma(-k, 0.693145752F, x);
     r = std::fma(-k, 1.42860677e-6F, r);

@@ -51,7 +51,7 @@ void Machine::launch(const KernelEntry& entry, dim3 grid_wanted, dim3 block_want
                      size_t shared_bytes, const void* task) {
     grid = grid_wanted;
     block = block_wanted;
-    kernel_ = &kernels[std::string(entry.name)];
+    kernel_ = &kernels[names[entry.call]];
     kernel_->launches += 1;
     entry_ = &entry;
     task_at_ = task;

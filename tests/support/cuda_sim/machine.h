@@ -83,6 +83,7 @@ public:
     Options options;
     std::vector<Violation> violations;
     std::map<std::string, KernelReport, std::less<>> kernels;
+    std::map<void (*)(const void*), std::string> names;  // of kernels, by their calls
     dim3 grid, block;
     uint3 block_index{};
 

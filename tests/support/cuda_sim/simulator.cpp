@@ -51,8 +51,12 @@ std::vector<KernelReport> kernels() {
 }
 
 bool register_kernel(const KernelEntry& entry) {
-    const std::string name(entry.name);
+    // Clang leaves the arguments of templates out of a name: those that are left get a number.
+    std::string name(entry.name);
+    for (int number = 2; machine().kernels.contains(name); ++number)
+        name = std::string(entry.name) + " #" + std::to_string(number);
     machine().kernels[name].name = name;
+    machine().names[entry.call] = name;
     return true;
 }
 
