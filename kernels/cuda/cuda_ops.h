@@ -6,8 +6,8 @@
 // A row's bits are the same in any company, run after run, and on every GPU: no order of a sum follows from rows or from
 // timing, no atomic decides a value, and functions are made of correctly rounded operations (device/arithmetic.cuh).
 //
-// Still to come before this is an `Ops`: attend, index_topk, experts, and products with low-bit weights. One thread at a
-// time may call; nothing is allocated after create().
+// Still to come before this is an `Ops`: experts, and products with low-bit weights; attention.h and indexer.h are functions
+// of their own so far. One thread at a time may call; nothing is allocated after create().
 
 #include <cstdint>
 #include <span>
