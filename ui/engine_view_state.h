@@ -14,6 +14,15 @@
 
 namespace millrace {
 
+// A token that is looked at in the conversation, and what the engine knows of it.
+struct TextToken {
+    AnswerToken token;
+    LiveFeed::FoundStep step;
+    std::vector<int16_t> experts;  // [layers][k]; empty: no longer kept
+    Box at;                        // on the screen
+    bool pointed = false;          // by the pointer; else from the strip
+};
+
 struct EngineViewState {
     EngineHistory history;
     double taken_s = -1;  // when it took in what is new
@@ -26,14 +35,6 @@ struct EngineViewState {
     bool reveal_token = false;  // they have moved: the conversation should show the token
     bool pane_shown = false;    // beside the chat
 
-    // A token that is looked at in the conversation, and what the engine knows of it.
-    struct TextToken {
-        AnswerToken token;
-        LiveFeed::FoundStep step;
-        std::vector<int16_t> experts;  // [layers][k]; empty: no longer kept
-        Box at;                        // on the screen
-        bool pointed = false;          // by the pointer; else from the strip
-    };
     std::optional<TextToken> text_token;
     bool strip_rests = false;  // the pointer was at a token of the text in the last frame
 

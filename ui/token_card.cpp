@@ -13,7 +13,7 @@ using Found = LiveFeed::FoundStep::Kind;
 
 // What the engine still knows of it.
 void take(Frame& frame, const AnswerToken& token, const Box& at) {
-    EngineViewState::TextToken& looked = frame.view.engine.text_token.emplace();
+    TextToken& looked = frame.view.engine.text_token.emplace();
     looked.token = token;
     looked.at = at;
     const LiveFeed* feed = frame.desk.feed();
@@ -37,7 +37,7 @@ struct CardText {
     std::vector<std::string> layers;  // "12  4 17 233"
 };
 
-CardText text_of(const Frame& frame, const EngineViewState::TextToken& looked) {
+CardText text_of(const Frame& frame, const TextToken& looked) {
     CardText text;
     const AppState& state = frame.desk.state();
     const StoredMessage* message =
@@ -153,7 +153,7 @@ void card_of_strip(Frame& frame, const AnswerToken& token, const Box& at) {
 void draw_token_card(Frame& frame, const Box& room) {
     Ui& ui = frame.ui;
     if (!frame.view.engine.text_token || !ui.layer_is_top()) return;
-    const EngineViewState::TextToken& looked = *frame.view.engine.text_token;
+    const TextToken& looked = *frame.view.engine.text_token;
     const CardText text = text_of(frame, looked);
     const float pad = ui.px(12), line = ui.px(19), row = ui.px(16);
     constexpr size_t kColumns = 3;

@@ -34,7 +34,7 @@ struct World {
     }
     ScriptedPort& port() { return *shell.desk_world.port; }
     const EngineViewState& view() const { return shell.view->engine; }
-    const std::optional<EngineViewState::TextToken>& looked() const { return view().text_token; }
+    const std::optional<TextToken>& looked() const { return view().text_token; }
     std::string card() const {
         for (const Thing& thing : shell.ui->things()) {
             if (thing.name.starts_with("Token “") || thing.name.starts_with("Token part") ||
