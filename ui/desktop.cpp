@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/strings.h"
+#include "ui/calm.h"
 #include "ui/shell.h"
 
 namespace millrace {
@@ -22,22 +23,6 @@ public:
 private:
     Window& window_;
 };
-
-// Whether the person did something since what `drawn` knows.
-bool acted(const PersonInput& input, const PersonInput& drawn) {
-    return !input.keys.empty() || !input.text.empty() || input.wheel != 0 || input.left.pressed ||
-           input.left.released || input.right.pressed || input.middle.pressed ||
-           !input.dropped.empty() || input.x != drawn.x || input.y != drawn.y || input.close_wanted;
-}
-
-// Streamed text comes in calm steps; keys and the pointer are answered at once. Every report of a token wakes the window, so
-// one sleep is not enough.
-void keep_calm(Window& window, double until_s, const PersonInput& drawn) {
-    while (!acted(window.input(), drawn) && window.input().now_s < until_s) {
-        const double left_ms = (until_s - window.input().now_s) * 1000;
-        static_cast<void>(window.wait(milliseconds(static_cast<int64_t>(left_ms) + 1)));
-    }
-}
 
 // How long nothing need be drawn: until something is due.
 milliseconds patience(const Desk& desk, int frames_owed, bool restless) {

@@ -42,6 +42,37 @@ TEST_CASE("the engine's screen is empty until something ran, then every plot is 
     CHECK(world.find("Tokens a second") != nullptr);
 }
 
+TEST_CASE(
+    "while an answer is written plots move five times a second, and at once when it is done") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    FedWorld engine;
+    ShellWorld world(directory.path(), 1440, 2600);
+    world.desk_world.ready();
+    world.desk_world.port->fed = engine.feed.get();
+    world.desk_world.desk->go(Screen::kEngine);
+    const auto shown = [&] {
+        world.frame();
+        return world.view->engine.history.tokens_per_second().size();
+    };
+    engine.decode(0);
+    CHECK(shown() == 1);  // nothing is asked: nothing waits
+    engine.decode(1);
+    CHECK(shown() == 2);
+    world.desk_world.send("Question");
+    world.desk_world.port->grow("Answer");
+    CHECK(shown() == 2);
+    engine.decode(2);
+    world.desk_world.now_s += 0.1;
+    CHECK(shown() == 2);
+    world.desk_world.now_s += 0.15;
+    CHECK(shown() == 3);
+    engine.decode(3);
+    CHECK(shown() == 3);
+    world.desk_world.answer(".");
+    CHECK(shown() == 4);
+}
+
 TEST_CASE("a token that is clicked stays, its experts are marked, and CSV goes to the clipboard") {
     if (skipped()) return;
     const TempDirectory directory;

@@ -177,6 +177,23 @@ TEST_CASE("find in a chat counts, marks and steps through what it finds") {
     CHECK_FALSE(world.view->find_open);
 }
 
+TEST_CASE("the key of the search over all chats goes to its field, also from the composer") {
+    if (skipped()) return;
+    const TempDirectory directory;
+    ShellWorld world(directory.path());
+    world.desk_world.ready();
+    world.desk_world.send("The wheel turns.");
+    world.desk_world.answer("It does.");
+    REQUIRE(world.click("Message"));
+    world.key("Ctrl+Shift+F");
+    CHECK(world.focused_name() == "Search all chats");
+    world.type("wheel");
+    CHECK(world.desk_world.desk->draft().empty());
+    REQUIRE_FALSE(world.desk_world.state().search.found.empty());
+    world.key("Esc");
+    CHECK(world.focused_name() == "Message");
+}
+
 TEST_CASE("text is selected over messages and copied as it was written") {
     if (skipped()) return;
     const TempDirectory directory;

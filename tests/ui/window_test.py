@@ -221,7 +221,8 @@ def stop_and_go_on(story):
     desktop.type("What is Mill")
     time.sleep(1)
     picture = story.take("search")
-    if "nothing found" in (words_on(picture) or ""):
+    read = words_on(picture)
+    if read is not None and ("nothing found" in read or "latest" in read):  # the latest chats make room for what is found
         story.faults.append("the search over all chats does not find the first question")
     desktop.key("Escape")
     desktop.key("ctrl+q")
