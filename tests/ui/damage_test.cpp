@@ -15,9 +15,9 @@
 namespace millrace {
 namespace {
 
-constexpr int kWidth = 300, kHeight = 200;
+constexpr int kWidth = 700, kHeight = 500;
 
-// Axis-aligned rectangles in one colour each, half transparent, as two triangles: all that a picture of these tests has.
+// Axis-aligned rectangles, of any part of a pixel, in one colour each, half transparent, as two triangles: all that a picture of these tests has.
 struct Scene {
     struct Item {
         Box box, clip;
@@ -94,8 +94,13 @@ private:
     }
     template <class Blend>
     void fill(const Box& box, const Box& clip, Blend blend) {
-        for (int y = 0; y < kHeight; ++y) {
-            for (int x = 0; x < kWidth; ++x) {
+        const auto pixel_at = [](float at, int end) {
+            return std::clamp(static_cast<int>(std::floor(at)), 0, end);
+        };
+        const int right = pixel_at(box.right + 1, kWidth),
+                  bottom = pixel_at(box.bottom + 1, kHeight);
+        for (int y = pixel_at(box.top, kHeight); y < bottom; ++y) {
+            for (int x = pixel_at(box.left, kWidth); x < right; ++x) {
                 const float px = static_cast<float>(x) + 0.5F, py = static_cast<float>(y) + 0.5F;
                 if (!box.contains(px, py) || !clip.contains(px, py)) continue;
                 float& pixel = pixels_[static_cast<size_t>(y * kWidth + x)];
@@ -107,16 +112,24 @@ private:
 };
 
 Box random_box(Random& random, int size_max) {
+    // Quarters of pixels, so that edges fall between pixels and on both sides of their middle.
     const auto number = [&](int below) {
-        return static_cast<float>(random.below(static_cast<uint64_t>(below)));
+        return static_cast<float>(random.below(4 * static_cast<uint64_t>(below))) / 4;
     };
     const float left = number(kWidth) - 10, top = number(kHeight) - 10;
     return {left, top, left + 1 + number(size_max), top + 1 + number(size_max)};
 }
 
+// Of which most leave something of the box, and some cut it.
+Box random_clip(Random& random, const Box& box) {
+    const auto some = [&] { return static_cast<float>(random.below(160)) / 4; };
+    return {box.left - 20 + some(), box.top - 20 + some(), box.right + 20 - some(),
+            box.bottom + 20 - some()};
+}
+
 Scene::Item random_item(Random& random) {
-    return {random_box(random, 60), random_box(random, 250),
-            static_cast<uint8_t>(random.below(200))};
+    const Box box = random_box(random, 60);
+    return {box, random_clip(random, box), static_cast<uint8_t>(random.below(200))};
 }
 
 Scene first_scene(Random& random) {
@@ -127,13 +140,18 @@ Scene first_scene(Random& random) {
 }
 
 void change(Scene& scene, Random& random) {
-    for (uint64_t n = random.below(4); n > 0; --n) {
+    // Now a little in few places, now so much that boxes must be joined.
+    for (uint64_t n = random.below(random.below(3) == 0 ? 20 : 4); n > 0; --n) {
         const size_t at = random.below(scene.items.size());
-        switch (random.below(5)) {
-            case 0: scene.items[at] = random_item(random); break;
+        Scene::Item& item = scene.items[at];
+        switch (random.below(8)) {
+            case 0: item = random_item(random); break;
             case 1: scene.items.push_back(random_item(random)); break;
             case 2: scene.items.erase(scene.items.begin() + static_cast<ptrdiff_t>(at)); break;
-            case 3: scene.items[at].box.left += 1; break;
+            case 3: item.box.left += 0.5F; break;
+            case 4: item.box.top += 0.5F; break;
+            case 5: item.clip = random_clip(random, item.box); break;
+            case 6: item.shade ^= 0x40; break;
             default: scene.grounds[1].colour.red = static_cast<uint8_t>(random.below(255)); break;
         }
         if (scene.items.empty()) scene.items.push_back(random_item(random));
