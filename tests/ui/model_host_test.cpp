@@ -4,45 +4,21 @@
 
 #include <doctest/doctest.h>
 
-#include <condition_variable>
-#include <mutex>
+#include <algorithm>
 #include <thread>
 
-namespace millrace {
+#include "tests/ui/host_world.h"
+
+namespace millrace::test {
 namespace {
 
-// Reports of a host, with a way to wait for one.
-class Reports {
-public:
-    ModelPort::Listener listener() {
-        return [this](ModelReport report) {
-            const std::scoped_lock lock(mutex_);
-            reports_.push_back(std::move(report));
-            arrived_.notify_all();
-        };
-    }
-    // The first report whose text is this.
-    ModelReport wait_for(const std::string& text) {
-        std::unique_lock lock(mutex_);
-        size_t at = 0;
-        arrived_.wait(lock, [&] {
-            while (at < reports_.size() && reports_[at].text != text) ++at;
-            return at < reports_.size();
-        });
-        return reports_[at];
-    }
-    size_t count(const std::string& text) {
-        const std::scoped_lock lock(mutex_);
-        size_t found = 0;
-        for (const ModelReport& report : reports_) found += report.text == text ? 1 : 0;
-        return found;
-    }
+auto says(const std::string& text) {
+    return [text](const ModelReport& report) { return report.text == text; };
+}
 
-private:
-    std::mutex mutex_;
-    std::condition_variable arrived_;
-    std::vector<ModelReport> reports_;
-};
+size_t count(const std::vector<ModelReport>& reports, const std::string& text) {
+    return static_cast<size_t>(std::ranges::count(reports, text, &ModelReport::text));
+}
 
 // A model of the size of "slow" takes as long to open as somebody waits for it.
 Result<OpenedModel> opener(const Path& directory, const std::function<bool(std::string)>& say) {
@@ -59,20 +35,21 @@ TEST_CASE("another model ends the opening of the one before, without a word abou
     Reports reports;
     const auto host = make_model_host(opener, reports.listener());
     host->open("slow");
-    CHECK(reports.wait_for("reading").kind == ModelReport::Kind::kOpening);
+    CHECK(reports.until(says("reading")).back().kind == ModelReport::Kind::kOpening);
     host->open("other");
-    CHECK(reports.wait_for("other is not there").kind == ModelReport::Kind::kClosed);
-    CHECK(reports.count("nobody waits") == 0);
-    CHECK(reports.count("reading") == 1);  // the same words are not told again
+    const std::vector<ModelReport> then = reports.until(says("other is not there"));
+    CHECK(then.back().kind == ModelReport::Kind::kClosed);
+    CHECK(count(then, "nobody waits") == 0);
+    CHECK(count(then, "reading") == 0);  // the same words are not told again
 }
 
 TEST_CASE("leaving while a model is being opened does not wait until it is open") {
     Reports reports;
     auto host = make_model_host(opener, reports.listener());
     host->open("slow");
-    static_cast<void>(reports.wait_for("reading"));
+    static_cast<void>(reports.until(says("reading")));
     host.reset();  // the opener would never come to an end by itself
-    CHECK(reports.count("nobody waits") == 0);
+    CHECK(reports.rest().empty());
 }
 
-}  // namespace millrace
+}  // namespace millrace::test

@@ -14,6 +14,23 @@
 using namespace millrace;
 using namespace millrace::test;
 
+namespace {
+
+// A chat of ten thousand messages, to be imported.
+Path many_messages(const Path& directory) {
+    const Path path = directory / "many.json";
+    std::ofstream file(path);
+    file << "[";
+    for (int i = 0; i < 10000; ++i) {
+        file << (i > 0 ? "," : "") << R"({"role":")" << (i % 2 == 0 ? "user" : "assistant")
+             << R"(","content":"message )" << i << R"( with **some** words"})";
+    }
+    file << "]";
+    return path;
+}
+
+}  // namespace
+
 TEST_CASE("one types a question, presses Enter, and reads the answer") {
     if (skipped()) return;
     const TempDirectory directory;
@@ -329,15 +346,7 @@ TEST_CASE("a chat of ten thousand messages is drawn from what is seen, and keeps
     if (skipped()) return;
     const TempDirectory directory;
     ShellWorld world(directory.path());
-    std::ofstream file(directory.path() / "many.json");
-    file << "[";
-    for (int i = 0; i < 10000; ++i) {
-        file << (i > 0 ? "," : "") << R"({"role":")" << (i % 2 == 0 ? "user" : "assistant")
-             << R"(","content":"message )" << i << R"( with **some** words"})";
-    }
-    file << "]";
-    file.close();
-    world.desk_world.desk->import_from(directory.path() / "many.json");
+    world.desk_world.desk->import_from(many_messages(directory.path()));
     world.frames(2);
     REQUIRE(world.desk_world.state().chats.size() == 1);
     world.desk_world.desk->open_chat(world.desk_world.state().chats[0].id);
@@ -530,23 +539,15 @@ TEST_CASE(
          {std::tuple(1440.F, 900.F, 100), std::tuple(640.F, 480.F, 250)}) {
         const TempDirectory directory;
         ShellWorld world(directory.path(), width, height);
-        std::ofstream file(directory.path() / "many.json");
-        file << "[";
-        for (int i = 0; i < 10000; ++i) {
-            file << (i > 0 ? "," : "") << R"({"role":")" << (i % 2 == 0 ? "user" : "assistant")
-                 << R"(","content":"message )" << i << R"("})";
-        }
-        file << "]";
-        file.close();
         Desk& desk = *world.desk_world.desk;
         desk.change([percent = zoom](Settings& settings) { settings.zoom_percent = percent; });
-        desk.import_from(directory.path() / "many.json");
+        desk.import_from(many_messages(directory.path()));
         world.frames(2);
         desk.open_chat(world.desk_world.state().chats[0].id);
         world.frames(2);
         world.key("Ctrl+Shift+B");
         CHECK(world.view->branches.map.rows().size() == 10000);
-        CHECK(world.focused_name() == "Answer: message 9999, shown");
+        CHECK(world.focused_name() == "Answer: message 9999 with **some** words, shown");
         const auto rows = [&] {
             size_t count = 0;
             for (const Thing& thing : world.ui->things()) {
@@ -560,11 +561,11 @@ TEST_CASE(
         CHECK(rows() > 0);
         CHECK(rows() < 40);
         world.key("Home");
-        CHECK(world.focused_name() == "You: message 0, shown");
+        CHECK(world.focused_name() == "You: message 0 with **some** words, shown");
         for (int i = 0; i < 30; ++i) world.key("Tab");
-        CHECK(world.focused_name() == "You: message 30, shown");
+        CHECK(world.focused_name() == "You: message 30 with **some** words, shown");
         world.key("PageDown");
-        CHECK(world.focused_name() != "You: message 30, shown");
+        CHECK(world.focused_name() != "You: message 30 with **some** words, shown");
         CHECK(rows() < 40);
         world.key("Enter");
         CHECK_FALSE(world.view->branches.open);

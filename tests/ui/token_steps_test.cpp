@@ -1,59 +1,12 @@
 // The real host over the demo model: what it reports of each token is what the engine did.
 
-#include "ui/model_host.h"
-
 #include <doctest/doctest.h>
 
-#include <condition_variable>
-#include <mutex>
-
-#include "core/engine/runtime.h"
-#include "tests/support/tiny_model.h"
+#include "tests/ui/host_world.h"
 #include "ui/answer_tokens.h"
 
 namespace millrace::test {
 namespace {
-
-class Host {
-public:
-    Host()
-        : port_(make_model_host(
-              [](const Path& directory,
-                 const std::function<bool(std::string)>&) -> Result<OpenedModel> {
-                  OpenedModel opened;
-                  opened.conversation = std::make_unique<Conversation>(
-                      TRY(Conversation::open(directory, EffortTable::v0731())));
-                  RuntimeOptions options = tiny_options();
-                  options.ops = "cpu";
-                  options.threads = 1;
-                  opened.engine = TRY(Engine::start(open_runtime(directory, options)));
-                  return opened;
-              },
-              [this](ModelReport report) {
-                  const std::scoped_lock lock(mutex_);
-                  reports_.push_back(std::move(report));
-                  arrived_.notify_one();
-              })) {
-        port_->open(Path(MILLRACE_SOURCE_DIR) / "assets/demo");
-        wait_for(ModelReport::Kind::kReady);
-    }
-    // The reports up to one of this kind.
-    std::vector<ModelReport> wait_for(ModelReport::Kind kind) {
-        std::unique_lock lock(mutex_);
-        const auto there = [&] {
-            return std::ranges::find(reports_, kind, &ModelReport::kind) != reports_.end();
-        };
-        REQUIRE(arrived_.wait_for(lock, std::chrono::seconds(60), there));
-        return std::exchange(reports_, {});
-    }
-    ModelPort& port() { return *port_; }
-
-private:
-    std::mutex mutex_;
-    std::condition_variable arrived_;
-    std::vector<ModelReport> reports_;
-    std::unique_ptr<ModelPort> port_;  // first to go: it reports until then
-};
 
 // As the desk does: the answer grows, and the tokens with it.
 struct Answer {
@@ -75,7 +28,7 @@ struct Answer {
 }  // namespace
 
 TEST_CASE("every token of an answer leads to its bytes and to the step that took it in") {
-    Host host;
+    HostWorld host;
     Answer answer;
     Ask ask;
     ask.number = 1;
@@ -83,7 +36,7 @@ TEST_CASE("every token of an answer leads to its bytes and to the step that took
     ask.options.sampling.temperature = 0;
     ask.options.tokens_max = 40;
     host.port().ask(ask);
-    answer.take(host.wait_for(ModelReport::Kind::kFinished));
+    answer.take(host.until(ModelReport::Kind::kFinished));
     const size_t first = answer.ids.size();
     REQUIRE(first > 5);
     // It goes on, as another request.
@@ -91,7 +44,7 @@ TEST_CASE("every token of an answer leads to its bytes and to the step that took
     ask.number = 2;
     ask.options.tokens_max = 20;
     host.port().ask(ask);
-    answer.take(host.wait_for(ModelReport::Kind::kFinished));
+    answer.take(host.until(ModelReport::Kind::kFinished));
     REQUIRE(answer.ids.size() > first + 5);
 
     // Each byte once, in order, and the bytes are the token's.
