@@ -17,7 +17,8 @@ namespace {
 
 constexpr int kWidth = 700, kHeight = 500;
 
-// Axis-aligned rectangles, of any part of a pixel, in one colour each, half transparent, as two triangles: all that a picture of these tests has.
+// Axis-aligned rectangles, of any part of a pixel, in one colour each, half transparent, as two triangles: all that a
+// picture of these tests has.
 struct Scene {
     struct Item {
         Box box, clip;
