@@ -118,6 +118,7 @@ def release_stage(_):
 
 
 def asan_stage(arguments):
+    """All targets under the second compiler and its sanitizers, the fast tests, the fuzz corpora."""
     return build("asan", ["all"], arguments.jobs) or test("asan", ["-L", "fast", "-E", "^tidy/"], arguments)
 
 
@@ -128,19 +129,13 @@ def tsan_stage(arguments):
         "tsan", ["-L", "fast", "-R", f"^({'|'.join(rooms)})/"], arguments)
 
 
-def clang19_stage(arguments):
-    """All targets under the second compiler, the fuzz corpora, and the rooms whose bits depend on the compiler."""
-    return build("clang19", ["all"], arguments.jobs) or test(
-        "clang19", ["-L", "fast", "-R", "^(base|quant|text|kernels|fuzz)/"], arguments)
-
-
 def fuzz_stage(arguments):
     """Fuzzes every target for a while from its corpus; new inputs stay in build/fuzz."""
-    problem = build("clang19", ["all"], arguments.jobs)
+    problem = build("asan", ["all"], arguments.jobs)
     if problem:
         return problem
     total = Outcome(Counts(), [], [])
-    for program in sorted((BUILD / "clang19/tests/fuzz").glob("fuzz_*")):
+    for program in sorted((BUILD / "asan/tests/fuzz").glob("fuzz_*")):
         if not os.access(program, os.X_OK) or program.is_dir():
             continue
         name = program.name.removeprefix("fuzz_")
@@ -162,7 +157,7 @@ def fuzz_stage(arguments):
 
 
 def lint_stage(arguments):
-    database = next((BUILD / p for p in ("clang19", "dev") if (BUILD / p / "compile_commands.json").exists()), None)
+    database = next((BUILD / p for p in ("asan", "dev") if (BUILD / p / "compile_commands.json").exists()), None)
     if database is None:
         problem = build("dev", ["all"], arguments.jobs)
         if problem:
@@ -180,9 +175,8 @@ STAGES = {
     "format": (format_stage, "the layout of the code, by clang-format-14"),
     "dev": (dev_stage, "GCC: every test, every header alone, the rules of the tree"),
     "release": (release_stage, "./millrace builds, answers and stays quiet"),
-    "asan": (asan_stage, "GCC with address and undefined-behaviour sanitizers: the fast tests"),
+    "asan": (asan_stage, "clang 19 with address and undefined-behaviour sanitizers: the fast tests, the fuzz corpora"),
     "tsan": (tsan_stage, "clang 19 with the thread sanitizer: the tests of base, offload and engine"),
-    "clang19": (clang19_stage, "clang 19: everything builds, the fuzz corpora, the arithmetic"),
     "fuzz": (fuzz_stage, "fuzzing from the corpora, only with --fuzz"),
     "lint": (lint_stage, "clang-tidy-19, only with --only lint"),
 }
