@@ -182,7 +182,7 @@ private:
 
     Status time_decode(Runtime& runtime, int64_t context, const std::string& suffix) {
         Session session = TRY(runtime.new_session());
-        fill_session(session, config_, context, 1);
+        TRY(fill_session(session, config_, context, 1));
         const std::vector<TokenId> ids = tokens(timed_tokens());
         const auto a_run = static_cast<size_t>(setting_.sizes.decode_tokens);
         size_t next = 0;

@@ -6,13 +6,21 @@
 // number of threads, or on where the weights lie. Shapes: d hidden, nh query heads, hd = 512, E experts, k experts a
 // token, c = width of compressor entries. Outputs do not overlap inputs unless said. One thread at a time may call; ops
 // use the Pool they were made with. Shapes that do not fit are bugs (ENSURE): whoever opens a checkpoint has checked them.
+//
+// Everything that an op reads or writes lies in the ops' memory (allocate), what lists point to and the lists too. Ops of
+// the CPU compute in the host's, whoever it belongs to; those of a GPU in the GPU's, which the host reaches through read,
+// write and copy alone. All calls take effect in the order they are made.
 
+#include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
 
+#include "core/base/memory.h"
 #include "core/base/pool.h"
+#include "core/base/result.h"
 #include "core/base/tensor.h"
 #include "core/base/types.h"
 #include "kernels/cpu/isa.h"
@@ -60,6 +68,62 @@ struct KeyList {
     std::span<const KvRow* const> window;
     std::span<const KvRow* const> entries;
 };
+// Those of several queries. No list has more than `longest` keys.
+struct KeyLists {
+    KeyLists() = default;
+    KeyLists(std::span<const KeyList> all, int64_t keys) : lists(all), longest(keys) {}
+    // Lists that the host may read.
+    template <class Lists>
+    requires std::convertible_to<const Lists&, std::span<const KeyList>> KeyLists(
+        const Lists& on_host)
+        : lists(on_host) {
+        for (const KeyList& list : lists) {
+            const size_t keys = list.window.size() + list.entries.size();
+            longest = std::max(longest, static_cast<int64_t>(keys));
+        }
+    }
+
+    std::span<const KeyList> lists;
+    int64_t longest = 0;
+};
+
+// Where the keys of a chunk's rows lie: row r is the token at position first + r.
+struct KeySources {
+    const KvRow* ring = nullptr;  // position p, of those before `first`, at p mod capacity
+    int64_t capacity = 0;
+    const KvRow* chunk = nullptr;  // the rows' own, one after another
+    int64_t first = 0;
+    int64_t window = 0;  // a row sees so many positions, its own the last
+    // Instead: so many positions before `first`, and all of the chunk, also what comes after the row.
+    bool whole_chunk = false;
+    const KvRow* entries = nullptr;
+    // Of the entries a row sees those that are picked for it, up to the first −1; without picks all that are complete at
+    // its position, one every `ratio` tokens; with ratio 0 none.
+    MatrixView<const int32_t> picks;
+    int ratio = 0;
+};
+
+// Where the contributors of compressed entries lie: entry e is made of the overlap·ratio tokens before position
+// (first_entry + e + 1)·ratio, as far as there are positions.
+struct PoolSources {
+    const float* ring = nullptr;  // position p, of those before `first`, at p mod capacity
+    int64_t capacity = 0;
+    const float* chunk = nullptr;  // position p at p − first
+    int64_t first = 0;
+    int64_t row_width = 0;  // floats of a row, in both
+    int64_t first_entry = 0;
+    int ratio = 0, overlap = 1;
+};
+
+// A piece of the ops' memory; whoever drops it last gives it back. Empty where nothing was asked for.
+struct OpsMemory {
+    std::span<std::byte> bytes;
+    std::shared_ptr<void> owner;
+    template <class T>
+    [[nodiscard]] T* as() const {
+        return reinterpret_cast<T*>(bytes.data());
+    }
+};
 
 // One expert on some rows: `rows[i]` of x gives row i of out; route_weights empty for the shared expert.
 struct ExpertCall {
@@ -78,6 +142,28 @@ class Ops {
 public:
     virtual ~Ops() = default;
     [[nodiscard]] virtual std::string_view name() const = 0;
+
+    // Whether that memory is the host's: then it may be read and written without these calls.
+    [[nodiscard]] virtual bool on_host() const { return true; }
+    // The host's is zero at first; a GPU's holds anything. kCapacity when there is no such amount.
+    [[nodiscard]] virtual Result<OpsMemory> allocate(uint64_t bytes, HugePages huge);
+    // From the ops' memory to the host's, when all before is done: the one call that waits, and that tells of what went
+    // wrong with earlier ones.
+    [[nodiscard]] virtual Status read(void* host, const void* from, size_t bytes);
+    // From the host's to the ops' memory; the host's may change as soon as the call returns.
+    [[nodiscard]] virtual Status write(void* to, const void* host, size_t bytes);
+    // Within the ops' memory; the two do not overlap.
+    virtual void copy(void* to, const void* from, size_t bytes);
+
+    // out[i] = ⌊(first + i·step) / divisor⌋; first and step ≥ 0.
+    virtual void count(std::span<int32_t> out, int64_t first, int64_t step, int64_t divisor);
+    // The keys of rows 0 … lists.size() − 1. `rows` has room for min(first, window) + n pointers of the windows and for
+    // those of the entries behind them: n·picks.cols, or all that the last row sees once.
+    virtual KeyLists list_keys(const KeySources& sources, std::span<const KvRow*> rows,
+                               std::span<KeyList> lists);
+    // The contributors of entries 0 … sources.size() − 1: overlap·ratio pointers each into `rows`.
+    virtual void list_contributors(const PoolSources& from, std::span<const float*> rows,
+                                   std::span<PoolSource> sources);
 
     // Whether these ops are faster when a weight of this kind lies in strips (WeightLayout::kStrips), and the bytes to be
     // moved in place, which changes no result: codes and scales must be writable, `weight` says kRows before and is set
@@ -143,8 +229,8 @@ public:
                             MatrixView<int32_t> picks) = 0;
 
     // Softmax attention with one sink logit a head, K = V (spec §4.7); q and out [n, nh·512].
-    virtual void attend(MatrixView<const Bf16> q, std::span<const KeyList> keys,
-                        std::span<const float> sink, MatrixView<Bf16> out) = 0;
+    virtual void attend(MatrixView<const Bf16> q, const KeyLists& keys, std::span<const float> sink,
+                        MatrixView<Bf16> out) = 0;
 
     // Scores sqrt(softplus(logits)); the k largest of score + bias (lower id first on a tie), or `fixed` ids [n, k] if
     // given; weights from the scores alone, normalised, times route_scale (spec §4.9). ids and weights [n, k], best

@@ -26,12 +26,13 @@ public:
     KvWriter(const KvWriter&) = delete;
     KvWriter& operator=(const KvWriter&) = delete;
 
-    // One thread. Takes a part of a page, whose bytes `fill` puts into the given memory at once. False: there is no room.
+    // One thread. Takes a part of a page, whose bytes `fill` puts into the given memory at once. False: there is no room, or
+    // `fill` says that it could not.
     template <class Fill>
     [[nodiscard]] bool offer(const KvPage& page, KvPart part, uint64_t bytes, const Fill& fill) {
         const std::span<std::byte> room = reserve(bytes);
         if (room.empty()) return false;
-        fill(room);
+        if (!fill(room)) return false;
         send(page, part, room);
         return true;
     }

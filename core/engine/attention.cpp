@@ -5,57 +5,15 @@
 namespace millrace {
 namespace {
 
-// Pointers to the rows of positions first − window + 1 … end − 1: row r attends a part of it, oldest to newest.
-void list_window(const Chunk& chunk, const LayerKv& kv, int64_t window,
-                 const AttentionScratch& scratch) {
-    const int64_t oldest = std::max<int64_t>(0, chunk.first() - window + 1);
-    for (int64_t p = oldest; p < chunk.end(); ++p) {
-        scratch.window_keys[static_cast<size_t>(p - oldest)] =
-            p < chunk.first() ? kv.window.at(p)
-                              : &scratch.rows[static_cast<size_t>(p - chunk.first())];
-    }
-    for (int64_t r = 0; r < chunk.rows(); ++r) {
-        const int64_t last = chunk.first() + r;
-        const int64_t from = std::max<int64_t>(0, last - window + 1);
-        scratch.keys[static_cast<size_t>(r)].window = scratch.window_keys.subspan(
-            static_cast<size_t>(from - oldest), static_cast<size_t>(last - from + 1));
-    }
-}
-
-// Every complete entry, as far as each row may see it.
-void list_all_entries(const Chunk& chunk, LayerKv& kv, const AttentionScratch& scratch) {
-    const int64_t count = entries_after(chunk.end(), kv.compressor.ratio);
-    for (int64_t i = 0; i < count; ++i) scratch.entry_keys[static_cast<size_t>(i)] = kv.entry(i);
-    for (int64_t r = 0; r < chunk.rows(); ++r) {
-        const int64_t visible = entries_after(chunk.first() + r + 1, kv.compressor.ratio);
-        scratch.keys[static_cast<size_t>(r)].entries =
-            scratch.entry_keys.first(static_cast<size_t>(visible));
-    }
-}
-
-// The entries that the indexer picked for each row, in its order.
-void list_picked_entries(const Chunk& chunk, LayerKv& kv, MatrixView<const int32_t> picks,
-                         const AttentionScratch& scratch) {
-    size_t used = 0;
-    for (int64_t r = 0; r < chunk.rows(); ++r) {
-        const size_t begin = used;
-        for (const int32_t pick : picks.row(r)) {
-            if (pick >= 0) scratch.entry_keys[used++] = kv.entry(pick);
-        }
-        scratch.keys[static_cast<size_t>(r)].entries =
-            scratch.entry_keys.subspan(begin, used - begin);
-    }
-}
-
 // Spec §4.6: needs scratch.latent and latent8 (the query latent and what it quantises to) and x, the layer's normed input.
-MatrixView<const int32_t> pick_entries(const StepContext& context, const Chunk& chunk,
-                                       const IndexerWeights& weights, MatrixView<const Bf16> x,
-                                       LayerKv& kv, const AttentionScratch& scratch) {
+MatrixView<int32_t> pick_entries(const StepContext& context, const Chunk& chunk,
+                                 const IndexerWeights& weights, MatrixView<const Bf16> x,
+                                 LayerKv& kv, const AttentionScratch& scratch) {
     Ops& ops = context.ops;
     const int64_t n = chunk.rows();
     const MatrixView<Bf16> keys =
         compress(context, chunk, x, weights.compressor, kv.index_compressor, scratch.compressor);
-    const int64_t first = entries_after(chunk.first(), kv.index_compressor.ratio);
+    const int64_t first = entries_after(chunk.first, kv.index_compressor.ratio);
     const int64_t count = entries_after(chunk.end(), kv.index_compressor.ratio);
     ops.pack_index(keys, {kv.index_entry(first), static_cast<size_t>(keys.rows)});
 
@@ -70,20 +28,19 @@ MatrixView<const int32_t> pick_entries(const StepContext& context, const Chunk& 
     ops.linear_bf16(x, weights.weights_proj, 1, head_weights);
     ops.index_weights(head_weights);
 
-    for (int64_t r = 0; r < n; ++r) {
-        scratch.visible[static_cast<size_t>(r)] =
-            static_cast<int32_t>(entries_after(chunk.first() + r + 1, kv.index_compressor.ratio));
-    }
+    const std::span<int32_t> visible = scratch.visible.first(static_cast<size_t>(n));
+    ops.count(visible, chunk.first + 1, 1, kv.index_compressor.ratio);
     const MatrixView<int32_t> picks = scratch.picks.slice_rows(0, n);
-    ops.index_topk(q_rows, head_weights, {kv.index_entry(0), static_cast<size_t>(count)},
-                   scratch.visible.first(static_cast<size_t>(n)), picks);
+    ops.index_topk(q_rows, head_weights, {kv.index_entry(0), static_cast<size_t>(count)}, visible,
+                   picks);
     return picks;
 }
 
 }  // namespace
 
-AttentionScratch AttentionScratch::take(Arena& arena, const ModelConfig& config, int64_t chunk_max,
-                                        int64_t context_max) {
+AttentionScratch AttentionScratch::take(Arenas& arenas, const ModelConfig& config,
+                                        int64_t chunk_max, int64_t context_max) {
+    Arena& arena = arenas.ops;
     const int64_t n = chunk_max;
     const int64_t q_cols = int64_t{config.heads} * kHeadDim;
     const int64_t o_cols = config.o_groups * config.o_rank;
@@ -103,9 +60,10 @@ AttentionScratch AttentionScratch::take(Arena& arena, const ModelConfig& config,
     s.index_weights = arena.rows<Bf16>(n, config.index_heads);
     s.picks = arena.rows<int32_t>(n, config.index_topk);
     s.visible = arena.list<int32_t>(n);
-    s.window_keys = arena.list<const KvRow*>(config.window + n);
-    s.entry_keys = arena.list<const KvRow*>(std::max(n * config.index_topk, context_max / 128 + 1));
+    s.key_rows = arena.list<const KvRow*>(config.window + n +
+                                          std::max(n * config.index_topk, context_max / 128 + 1));
     s.keys = arena.list<KeyList>(n);
+    s.host_picks = arenas.copy_rows<int32_t>(n, config.index_topk);
     return s;
 }
 
@@ -140,14 +98,13 @@ void project_kv(const StepContext& context, const AttentionWeights& weights, con
 
 void attend_and_project(const StepContext& context, const AttentionWeights& weights,
                         std::span<const int32_t> positions, const RopeTable& rope,
-                        const AttentionScratch& scratch, StepObserver* observer,
-                        MatrixView<Bf16> y) {
+                        const KeyLists& keys, const AttentionScratch& scratch,
+                        StepObserver* observer, MatrixView<Bf16> y) {
     Ops& ops = context.ops;
     const int64_t n = y.rows;
     const MatrixView<Bf16> attended = scratch.attended.slice_rows(0, n);
     begin_part(observer, StepPart::kAttend);
-    ops.attend(scratch.q.slice_rows(0, n), scratch.keys.first(static_cast<size_t>(n)), weights.sink,
-               attended);
+    ops.attend(scratch.q.slice_rows(0, n), keys, weights.sink, attended);
     begin_part(observer, StepPart::kProjections);
     // Values carry their absolute rotation; turning back at the query's position makes it relative.
     ops.rope(attended, kHeadDim, positions, rope, Rotation::kInverse);
@@ -158,44 +115,48 @@ void attend_and_project(const StepContext& context, const AttentionWeights& weig
     ops.linear({grouped, grouped8}, weights.wo_b, y);
 }
 
-void attend_chunk(const StepContext& context, const Chunk& chunk, LayerId layer,
-                  const AttentionWeights& weights, MatrixView<const Bf16> x, LayerKv& kv,
-                  const AttentionScratch& scratch, StepObserver* observer, MatrixView<Bf16> y) {
+Status attend_chunk(const StepContext& context, const Chunk& chunk, LayerId layer,
+                    const AttentionWeights& weights, MatrixView<const Bf16> x, LayerKv& kv,
+                    const AttentionScratch& scratch, StepObserver* observer, MatrixView<Bf16> y) {
+    Ops& ops = context.ops;
     const RopeTable& rope = context.rope.of(kv.kind);
     const auto n = static_cast<size_t>(chunk.rows());
     begin_part(observer, StepPart::kProjections);
     project_q(context, weights, x, chunk.positions, rope, scratch);
     project_kv(context, weights, {x, first_rows(scratch.x8, x.rows)}, chunk.positions, rope,
                scratch, scratch.rows.first(n));
-    begin_part(observer, StepPart::kAttend);
-    list_window(chunk, kv, context.config.window, scratch);
 
+    KeySources sources = {.ring = kv.window.data(),
+                          .capacity = kv.window.capacity(),
+                          .chunk = scratch.rows.data(),
+                          .first = chunk.first,
+                          .window = context.config.window,
+                          .whole_chunk = false,
+                          .entries = {},
+                          .picks = {},
+                          .ratio = 0};
     if (kv.kind != LayerKind::kWindow) {
         begin_part(observer, StepPart::kCompressor);
         const MatrixView<Bf16> entries =
             compress(context, chunk, x, *weights.compressor, kv.compressor, scratch.compressor);
-        const int64_t first = entries_after(chunk.first(), kv.compressor.ratio);
-        context.ops.pack_kv(entries, {kv.entry(first), static_cast<size_t>(entries.rows)});
+        const int64_t first = entries_after(chunk.first, kv.compressor.ratio);
+        ops.pack_kv(entries, {kv.entry(first), static_cast<size_t>(entries.rows)});
+        sources.entries = kv.entry(0);
+        sources.ratio = kv.compressor.ratio;
     }
-    switch (kv.kind) {
-        case LayerKind::kWindow:
-            for (KeyList& list : scratch.keys.first(n)) list.entries = {};
-            break;
-        case LayerKind::kHeavy:
-            begin_part(observer, StepPart::kAttend);
-            list_all_entries(chunk, kv, scratch);
-            break;
-        case LayerKind::kSparse: {
-            begin_part(observer, StepPart::kIndexer);
-            const auto picks = pick_entries(context, chunk, *weights.indexer, x, kv, scratch);
-            if (observer != nullptr) observer->picked(layer, picks);
-            begin_part(observer, StepPart::kAttend);
-            list_picked_entries(chunk, kv, picks, scratch);
-            break;
+    if (kv.kind == LayerKind::kSparse) {
+        begin_part(observer, StepPart::kIndexer);
+        const auto picks = pick_entries(context, chunk, *weights.indexer, x, kv, scratch);
+        if (wants_rows(observer)) {
+            observer->picked(layer, TRY(on_host(ops, picks, scratch.host_picks)));
         }
+        sources.picks = picks;
     }
-    attend_and_project(context, weights, chunk.positions, rope, scratch, observer, y);
-    kv.window.keep(chunk.first(), MatrixView<const KvRow>(scratch.rows.data(), x.rows, 1));
+    begin_part(observer, StepPart::kAttend);
+    const KeyLists keys = ops.list_keys(sources, scratch.key_rows, scratch.keys.first(n));
+    attend_and_project(context, weights, chunk.positions, rope, keys, scratch, observer, y);
+    kv.window.keep(ops, chunk.first, MatrixView<const KvRow>(scratch.rows.data(), x.rows, 1));
+    return {};
 }
 
 }  // namespace millrace

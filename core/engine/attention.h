@@ -19,23 +19,24 @@ struct AttentionScratch {
     MatrixView<Bf16> kv;        // [n, 512]
     std::span<KvRow> rows;      // the chunk's window rows
     CompressorScratch compressor;
-    MatrixView<Bf16> index_q;             // [n, index_heads·128]
-    std::span<IndexRow> index_rows;       // [n·index_heads]
-    MatrixView<Bf16> index_weights;       // [n, index_heads]
-    MatrixView<int32_t> picks;            // [n, index_topk]
-    std::span<int32_t> visible;           // [n]
-    std::span<const KvRow*> window_keys;  // positions first − window + 1 … of a chunk
-    std::span<const KvRow*> entry_keys;   // picks of every row, or all entries once
-    std::span<KeyList> keys;              // [n]
+    MatrixView<Bf16> index_q;          // [n, index_heads·128]
+    std::span<IndexRow> index_rows;    // [n·index_heads]
+    MatrixView<Bf16> index_weights;    // [n, index_heads]
+    MatrixView<int32_t> picks;         // [n, index_topk]
+    std::span<int32_t> visible;        // [n]
+    std::span<const KvRow*> key_rows;  // of a chunk's windows, then of its entries
+    std::span<KeyList> keys;           // [n]
+    MatrixView<int32_t> host_picks;    // [n, index_topk], for observers
 
-    [[nodiscard]] static AttentionScratch take(Arena& arena, const ModelConfig& config,
+    [[nodiscard]] static AttentionScratch take(Arenas& arenas, const ModelConfig& config,
                                                int64_t chunk_max, int64_t context_max);
 };
 
 // y = attention(x) for a chunk that continues `kv`; x is the normed input [n, d], y [n, d].
-void attend_chunk(const StepContext& context, const Chunk& chunk, LayerId layer,
-                  const AttentionWeights& weights, MatrixView<const Bf16> x, LayerKv& kv,
-                  const AttentionScratch& scratch, StepObserver* observer, MatrixView<Bf16> y);
+[[nodiscard]] Status attend_chunk(const StepContext& context, const Chunk& chunk, LayerId layer,
+                                  const AttentionWeights& weights, MatrixView<const Bf16> x,
+                                  LayerKv& kv, const AttentionScratch& scratch,
+                                  StepObserver* observer, MatrixView<Bf16> y);
 
 // The pieces that the DSpark drafter puts together in its own way.
 
@@ -47,10 +48,10 @@ void project_q(const StepContext& context, const AttentionWeights& weights,
 void project_kv(const StepContext& context, const AttentionWeights& weights, const LinearInput& x,
                 std::span<const int32_t> positions, const RopeTable& rope,
                 const AttentionScratch& scratch, std::span<KvRow> rows);
-// Attends with scratch.q over scratch.keys, turns back, projects: y [n, d].
+// Attends with scratch.q over `keys`, turns back, projects: y [n, d].
 void attend_and_project(const StepContext& context, const AttentionWeights& weights,
                         std::span<const int32_t> positions, const RopeTable& rope,
-                        const AttentionScratch& scratch, StepObserver* observer,
-                        MatrixView<Bf16> y);
+                        const KeyLists& keys, const AttentionScratch& scratch,
+                        StepObserver* observer, MatrixView<Bf16> y);
 
 }  // namespace millrace

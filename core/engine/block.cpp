@@ -2,15 +2,17 @@
 
 namespace millrace {
 
-BlockScratch BlockScratch::take(Arena& arena, const ModelConfig& config, int64_t chunk_max,
+BlockScratch BlockScratch::take(Arenas& arenas, const ModelConfig& config, int64_t chunk_max,
                                 int64_t context_max) {
+    Arena& arena = arenas.ops;
     BlockScratch s;
     s.x = arena.rows<Bf16>(chunk_max, config.hidden);
     s.y = arena.rows<Bf16>(chunk_max, config.hidden);
     s.post = arena.rows<float>(chunk_max, kStreams);
     s.comb = arena.rows<float>(chunk_max, int64_t{kStreams} * kStreams);
-    s.moe = MoeScratch::take(arena, config, chunk_max);
-    s.attention = AttentionScratch::take(arena, config, chunk_max, context_max);
+    s.seen = arenas.copy_rows<Bf16>(chunk_max, kStreams * config.hidden);
+    s.moe = MoeScratch::take(arenas, config, chunk_max);
+    s.attention = AttentionScratch::take(arenas, config, chunk_max, context_max);
     return s;
 }
 
@@ -26,27 +28,27 @@ HyperConnectionSite site_of(const HyperConnectionWeights& weights, const ModelCo
 Status run_block(const StepContext& context, const Chunk& chunk, LayerId layer,
                  const BlockWeights& weights, const Experts& experts, const BlockScratch& scratch,
                  StepObserver* observer, LayerKv& kv, MatrixView<Bf16> streams) {
-    const auto tap = [&](Tap what, MatrixView<const Bf16> rows) {
-        if (observer != nullptr) observer->tap(what, layer, rows);
+    const auto tap = [&](Tap what, MatrixView<const Bf16> rows) -> Status {
+        if (!wants_rows(observer)) return {};
+        const MatrixView<Bf16> room(scratch.seen.data, scratch.seen.rows, rows.cols);
+        observer->tap(what, layer, TRY(on_host(context.ops, rows, room)));
+        return {};
     };
     TRY(run_half(context, weights.hc_attn, weights.attn_norm, streams, scratch, observer,
                  [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
-                     tap(Tap::kAttentionInput, x);
-                     attend_chunk(context, chunk, layer, weights.attention, x, kv,
-                                  scratch.attention, observer, y);
-                     tap(Tap::kAttentionOutput, y);
-                     return {};
+                     TRY(tap(Tap::kAttentionInput, x));
+                     TRY(attend_chunk(context, chunk, layer, weights.attention, x, kv,
+                                      scratch.attention, observer, y));
+                     return tap(Tap::kAttentionOutput, y);
                  }));
     TRY(run_half(context, weights.hc_ffn, weights.ffn_norm, streams, scratch, observer,
                  [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
-                     tap(Tap::kMoeInput, x);
+                     TRY(tap(Tap::kMoeInput, x));
                      TRY(run_moe(context, chunk, layer, weights.moe, x, experts, scratch.moe,
                                  observer, y));
-                     tap(Tap::kMoeOutput, y);
-                     return {};
+                     return tap(Tap::kMoeOutput, y);
                  }));
-    tap(Tap::kBlockOutput, streams);
-    return {};
+    return tap(Tap::kBlockOutput, streams);
 }
 
 }  // namespace millrace

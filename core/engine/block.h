@@ -12,10 +12,11 @@ struct BlockScratch {
     MatrixView<Bf16> y;      // [n, d] its output
     MatrixView<float> post;  // [n, 4]
     MatrixView<float> comb;  // [n, 16]
+    MatrixView<Bf16> seen;   // [n, 4d], what observers see of rows on a GPU
     AttentionScratch attention;
     MoeScratch moe;
 
-    [[nodiscard]] static BlockScratch take(Arena& arena, const ModelConfig& config,
+    [[nodiscard]] static BlockScratch take(Arenas& arenas, const ModelConfig& config,
                                            int64_t chunk_max, int64_t context_max);
 };
 

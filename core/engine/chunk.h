@@ -13,11 +13,11 @@ namespace millrace {
 // Consecutive tokens of one sequence: row r is token tokens[r] at position first + r.
 struct Chunk {
     std::span<const TokenId> tokens;
-    std::span<const int32_t> positions;
+    int64_t first = 0;
+    std::span<const int32_t> positions;  // in the ops' memory
 
     [[nodiscard]] int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
-    [[nodiscard]] int64_t first() const { return positions.front(); }
-    [[nodiscard]] int64_t end() const { return first() + rows(); }
+    [[nodiscard]] int64_t end() const { return first + rows(); }
 };
 
 // The frequencies of both kinds of layers (spec §4.4).
@@ -38,6 +38,8 @@ struct RopeTables {
 struct StepContext {
     const ModelConfig& config;
     Ops& ops;
+    // Where routed experts are computed: where their bytes land. The same, unless `ops` has memory of its own.
+    Ops& expert_ops;
     const RopeTables& rope;
 };
 

@@ -15,7 +15,7 @@ struct CompressorScratch {
     std::span<PoolSource> sources;
     std::span<int32_t> positions;  // of the entries' first tokens
 
-    [[nodiscard]] static CompressorScratch take(Arena& arena, int64_t chunk_max);
+    [[nodiscard]] static CompressorScratch take(Arena& ops, int64_t chunk_max);
 };
 
 // Appends the chunk's raw rows to `state` and calls for the entries that became complete, normed and rotated, bf16

@@ -1,16 +1,15 @@
 #include "core/engine/draft.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace millrace {
 namespace {
 
-// A row of an embedding table, whose bytes need not be aligned.
-void copy_table_row(const LinearWeight& table, TokenId token, std::span<Bf16> out) {
+// A row of a table that lies in the host's memory, to the ops'.
+Status copy_table_row(Ops& ops, const LinearWeight& table, TokenId token, std::span<Bf16> out) {
     ENSURE(table.format == WeightFormat::kBf16 && token.value >= 0 && token.value < table.rows);
-    std::memcpy(out.data(), table.codes + static_cast<size_t>(token.value) * out.size_bytes(),
-                out.size_bytes());
+    return ops.write(out.data(), table.codes + static_cast<size_t>(token.value) * out.size_bytes(),
+                     out.size_bytes());
 }
 
 }  // namespace
@@ -18,17 +17,14 @@ Result<std::unique_ptr<MtpDrafter>> MtpDrafter::create(Step& step) {
     std::unique_ptr<MtpDrafter> drafter(new MtpDrafter(step));
     const int64_t n = step.limits().chunk_max;
     const int64_t d = step.checkpoint().config().hidden;
-    const auto lay_out = [&](Arena& arena) {
+    const auto lay_out = [&](Arenas& arenas) {
+        Arena& arena = arenas.ops;
         drafter->embedded_ = arena.rows<Bf16>(n, kStreams * d);
         drafter->e_ = arena.rows<Bf16>(n, d);
         drafter->h_ = arena.rows<Bf16>(n, kStreams * d);
         drafter->x8_ = take_fp8(arena, kStreams * n, d);
     };
-    Arena counting;
-    lay_out(counting);
-    drafter->memory_ = TRY(PageBuffer::create(counting.peak_bytes(), HugePages::kNo));
-    Arena arena(drafter->memory_.bytes());
-    lay_out(arena);
+    drafter->memory_ = TRY(ScratchMemory::create(step.context().ops, HugePages::kNo, lay_out));
     return drafter;
 }
 
@@ -45,7 +41,7 @@ Status MtpDrafter::logits(size_t block, MatrixView<Bf16> trunk_streams,
     const int64_t d = config.hidden;
 
     const MatrixView<Bf16> embedded = embedded_.slice_rows(0, n);
-    ops.embed(model.embed, next_tokens, embedded);
+    TRY(step_.embed(next_tokens, embedded));
     const MatrixView<Bf16> e = e_.slice_rows(0, n);
     ops.rms_norm(MatrixView<const Bf16>(embedded.data, n, d, embedded.stride), weights.enorm,
                  config.norm_eps, e);
@@ -63,8 +59,7 @@ Status MtpDrafter::logits(size_t block, MatrixView<Bf16> trunk_streams,
     const LayerId layer{config.layer_count() + static_cast<int32_t>(block)};
     const Chunk chunk = step_.chunk_of(next_tokens, first);
     TRY(step_.run_layer(chunk, layer, weights.block, kv, trunk_streams));
-    step_.logits_of(trunk_streams, weights.head, logits);
-    return {};
+    return step_.logits_of(trunk_streams, weights.head, logits);
 }
 
 Result<std::unique_ptr<DsparkDrafter>> DsparkDrafter::create(Step& step) {
@@ -74,7 +69,8 @@ Result<std::unique_ptr<DsparkDrafter>> DsparkDrafter::create(Step& step) {
     const int64_t d = config.hidden;
     const int64_t block = config.dspark.block_size;
     ENSURE(block <= n);
-    const auto lay_out = [&](Arena& arena) {
+    const auto lay_out = [&](Arenas& arenas) {
+        Arena& arena = arenas.ops;
         const int64_t targets = static_cast<int64_t>(config.dspark.target_layers.size());
         drafter->hidden8_ = take_fp8(arena, n, targets * d);
         drafter->main_x_ = arena.rows<Bf16>(n, d);
@@ -82,14 +78,10 @@ Result<std::unique_ptr<DsparkDrafter>> DsparkDrafter::create(Step& step) {
         drafter->rows_ = arena.list<KvRow>(n);
         drafter->streams_ = arena.rows<Bf16>(block, kStreams * d);
         drafter->confidence_x_ = arena.rows<Bf16>(1, d + config.dspark.markov_rank);
-        drafter->markov_ = arena.rows<float>(1, config.vocabulary);
-        drafter->keys_ = arena.list<const KvRow*>(config.window + block);
+        drafter->markov_ = arenas.host.rows<float>(1, config.vocabulary);
+        drafter->positions_ = arena.list<int32_t>(n);
     };
-    Arena counting;
-    lay_out(counting);
-    drafter->memory_ = TRY(PageBuffer::create(counting.peak_bytes(), HugePages::kNo));
-    Arena arena(drafter->memory_.bytes());
-    lay_out(arena);
+    drafter->memory_ = TRY(ScratchMemory::create(step.context().ops, HugePages::kNo, lay_out));
     return drafter;
 }
 
@@ -102,9 +94,8 @@ LayerId DsparkDrafter::stage_layer(size_t stage) const {
 void DsparkDrafter::commit(MatrixView<const Bf16> main_hidden, int64_t first, KvCache& kv) {
     const StepContext context = step_.context();
     const int64_t n = main_hidden.rows;
-    std::vector<int32_t> positions(static_cast<size_t>(n));
-    for (size_t r = 0; r < positions.size(); ++r)
-        positions[r] = static_cast<int32_t>(first) + static_cast<int32_t>(r);
+    const std::span<int32_t> positions = positions_.first(static_cast<size_t>(n));
+    context.ops.count(positions, first, 1, 1);
 
     const Fp8Rows hidden8 = first_rows(hidden8_, n);
     const MatrixView<Bf16> main_x = main_x_.slice_rows(0, n);
@@ -117,7 +108,8 @@ void DsparkDrafter::commit(MatrixView<const Bf16> main_hidden, int64_t first, Kv
         const auto rows = rows_.first(static_cast<size_t>(n));
         project_kv(context, weights().stages[stage].attention, {main_x, main_x8}, positions,
                    context.rope.plain, step_.block_scratch().attention, rows);
-        kv.layer(stage_layer(stage)).window.keep(first, MatrixView<const KvRow>(rows.data(), n, 1));
+        kv.layer(stage_layer(stage))
+            .window.keep(context.ops, first, MatrixView<const KvRow>(rows.data(), n, 1));
     }
 }
 
@@ -131,14 +123,18 @@ void DsparkDrafter::attend_block(const BlockWeights& stage, const Chunk& chunk, 
     project_q(context, stage.attention, x, chunk.positions, rope, scratch);
     project_kv(context, stage.attention, {x, first_rows(scratch.x8, x.rows)}, chunk.positions, rope,
                scratch, rows_.first(n));
-    size_t count = 0;
-    const int64_t oldest = std::max<int64_t>(0, chunk.first() - context.config.window);
-    for (int64_t p = oldest; p < chunk.first(); ++p) keys_[count++] = kv.window.at(p);
-    for (size_t r = 0; r < n; ++r) keys_[count++] = &rows_[r];
-    for (KeyList& list : scratch.keys.first(n))
-        list = {.window = keys_.first(count), .entries = {}};
-    attend_and_project(context, stage.attention, chunk.positions, rope, scratch, step_.observer(),
-                       y);
+    const KeyLists keys = context.ops.list_keys({.ring = kv.window.data(),
+                                                 .capacity = kv.window.capacity(),
+                                                 .chunk = rows_.data(),
+                                                 .first = chunk.first,
+                                                 .window = context.config.window,
+                                                 .whole_chunk = true,
+                                                 .entries = nullptr,
+                                                 .picks = {},
+                                                 .ratio = 0},
+                                                scratch.key_rows, scratch.keys.first(n));
+    attend_and_project(context, stage.attention, chunk.positions, rope, keys, scratch,
+                       step_.observer(), y);
 }
 
 Result<DsparkDrafter::Draft> DsparkDrafter::draft(int64_t last, TokenId next, KvCache& kv,
@@ -148,7 +144,7 @@ Result<DsparkDrafter::Draft> DsparkDrafter::draft(int64_t last, TokenId next, Kv
     const auto block = static_cast<size_t>(config.block_size);
     std::vector<TokenId> ids(block, TokenId{config.noise_token});
     ids[0] = next;
-    context.ops.embed(step_.checkpoint().weights().embed, ids, streams_);
+    TRY(step_.embed(ids, streams_));
     const Chunk chunk = step_.chunk_of(ids, last + 1);
     for (size_t i = 0; i < weights().stages.size(); ++i) {
         const BlockWeights& stage = weights().stages[i];
@@ -166,19 +162,19 @@ Result<DsparkDrafter::Draft> DsparkDrafter::draft(int64_t last, TokenId next, Kv
                      }));
     }
     const MatrixView<Bf16> z = step_.reduce_head(streams_, weights().head);
-    step_.project_head(z, weights().head, logits);
+    TRY(step_.project_head(z, weights().head, logits));
 
     Draft draft{{next}, {}};
     for (int64_t i = 0; i < config.block_size; ++i) {
         const MatrixView<Bf16> previous(confidence_x_.data + z.cols, 1, config.markov_rank);
-        copy_table_row(weights().markov_w1, draft.tokens.back(), previous.row(0));
-        context.ops.linear_f32(previous, weights().markov_w2, markov_);
+        TRY(copy_table_row(context.ops, weights().markov_w1, draft.tokens.back(), previous.row(0)));
+        TRY(step_.project(previous, weights().markov_w2, markov_));
         const auto row = logits.row(i);
         for (size_t v = 0; v < row.size(); ++v) row[v] += markov_.row(0)[v];
         const auto best = std::ranges::max_element(row) - row.begin();
-        std::ranges::copy(z.row(i), confidence_x_.row(0).begin());
+        context.ops.copy(confidence_x_.data, z.row(i).data(), z.row(i).size_bytes());
         float confidence = 0;
-        context.ops.linear_f32(confidence_x_, weights().confidence, {&confidence, 1, 1});
+        TRY(step_.project(confidence_x_, weights().confidence, {&confidence, 1, 1}));
         draft.confidence.push_back(confidence);
         draft.tokens.push_back(TokenId{static_cast<int32_t>(best)});
     }

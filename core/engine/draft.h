@@ -25,7 +25,7 @@ private:
     explicit MtpDrafter(Step& step) : step_(step) {}
 
     Step& step_;
-    PageBuffer memory_;
+    ScratchMemory memory_;
     MatrixView<Bf16> embedded_;  // [chunk, 4d]; the first d columns count
     MatrixView<Bf16> e_;         // [chunk, d]
     MatrixView<Bf16> h_;         // [chunk, 4d]
@@ -38,6 +38,7 @@ public:
     [[nodiscard]] static Result<std::unique_ptr<DsparkDrafter>> create(Step& step);
 
     // Fills the stages' windows for committed positions first … from the trunk's main_hidden rows [n, targets·d].
+    // `main_hidden` lies in the ops' memory.
     void commit(MatrixView<const Bf16> main_hidden, int64_t first, KvCache& kv);
 
     struct Draft {
@@ -57,15 +58,15 @@ private:
                       MatrixView<const Bf16> x, MatrixView<Bf16> y);
 
     Step& step_;
-    PageBuffer memory_;
+    ScratchMemory memory_;
     Fp8Rows hidden8_;                // [chunk, targets·d]
     MatrixView<Bf16> main_x_;        // [chunk, d]
     Fp8Rows main_x8_;                // [chunk, d]
     std::span<KvRow> rows_;          // [chunk]
     MatrixView<Bf16> streams_;       // [block, 4d]
     MatrixView<Bf16> confidence_x_;  // [1, d + rank]
-    MatrixView<float> markov_;       // [1, vocabulary]
-    std::span<const KvRow*> keys_;   // [window + block]
+    MatrixView<float> markov_;       // [1, vocabulary], the host's
+    std::span<int32_t> positions_;   // [chunk]
 };
 
 }  // namespace millrace

@@ -68,55 +68,57 @@ HugePages pages_for(uint64_t bytes) {
     return bytes >= 4 * kHugePageBytes ? HugePages::kIfGranted : HugePages::kNo;
 }
 
-Result<CompressorState> make_compressor(int ratio, int64_t width, uint64_t bytes,
+Result<CompressorState> make_compressor(Ops& ops, int ratio, int64_t width, uint64_t bytes,
                                         const KvLimits& limits) {
     CompressorState state;
     state.ratio = ratio;
     state.entry_width = width;
     state.rows = {
-        TRY(PageBuffer::create(bytes, HugePages::kNo)),
+        TRY(ops.allocate(bytes, HugePages::kNo)),
         ring_capacity(ratio, limits),
         state.row_width()
     };
     return state;
 }
 
-Result<LayerKv> make_layer(LayerKind kind, const ModelConfig& config, const KvLimits& limits) {
+Result<LayerKv> make_layer(Ops& ops, LayerKind kind, const ModelConfig& config,
+                           const KvLimits& limits) {
     const LayerBytes bytes = layer_bytes(kind, config, limits);
     const int ratio = compress_ratio(kind);
     LayerKv layer;
     layer.kind = kind;
     layer.window = {
-        TRY(PageBuffer::create(bytes.window, HugePages::kNo)),
+        TRY(ops.allocate(bytes.window, HugePages::kNo)),
         config.window + limits.rollback_max,
         1
     };
     if (ratio != 0) {
-        layer.compressor = TRY(make_compressor(ratio, kHeadDim, bytes.rows, limits));
-        layer.entries = TRY(PageBuffer::create(bytes.entries, pages_for(bytes.entries)));
+        layer.compressor = TRY(make_compressor(ops, ratio, kHeadDim, bytes.rows, limits));
+        layer.entries = TRY(ops.allocate(bytes.entries, pages_for(bytes.entries)));
     }
     if (kind == LayerKind::kSparse) {
-        layer.index_compressor = TRY(make_compressor(ratio, kIndexDim, bytes.index_rows, limits));
+        layer.index_compressor =
+            TRY(make_compressor(ops, ratio, kIndexDim, bytes.index_rows, limits));
         layer.index_entries =
-            TRY(PageBuffer::create(bytes.index_entries, pages_for(bytes.index_entries)));
+            TRY(ops.allocate(bytes.index_entries, pages_for(bytes.index_entries)));
     }
     return layer;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<KvCache>> KvCache::create(const ModelConfig& config, int32_t draft_blocks,
-                                                 const KvLimits& limits) {
+Result<std::unique_ptr<KvCache>> KvCache::create(Ops& ops, const ModelConfig& config,
+                                                 int32_t draft_blocks, const KvLimits& limits) {
     std::vector<LayerKv> layers;
     for (const LayerKind kind : config.layers) {
-        layers.push_back(TRY(make_layer(kind, config, limits)));
+        layers.push_back(TRY(make_layer(ops, kind, config, limits)));
     }
     for (int32_t i = 0; i < draft_blocks; ++i) {
-        layers.push_back(TRY(make_layer(LayerKind::kWindow, config, limits)));
+        layers.push_back(TRY(make_layer(ops, LayerKind::kWindow, config, limits)));
     }
-    PageBuffer aside = TRY(PageBuffer::create(aside_bytes(config, limits), HugePages::kNo));
+    OpsMemory aside = TRY(ops.allocate(aside_bytes(config, limits), HugePages::kNo));
     return std::unique_ptr<KvCache>(
-        new KvCache(limits, std::move(layers), config.layers.size(), std::move(aside)));
+        new KvCache(ops, limits, std::move(layers), config.layers.size(), std::move(aside)));
 }
 
 uint64_t KvCache::bytes(const ModelConfig& config, int32_t draft_blocks, const KvLimits& limits) {
@@ -128,20 +130,20 @@ uint64_t KvCache::bytes(const ModelConfig& config, int32_t draft_blocks, const K
 
 void KvCache::save(int64_t first, int64_t count) {
     ENSURE(count <= limits_.chunk_max && limits_.chunk_max > limits_.rollback_max);
-    std::byte* room = aside_.bytes().data();
+    std::byte* room = aside_.bytes.data();
     for (size_t i = 0; i < trunk_; ++i) {
         for_rings(layers_[i], [&](const auto& ring) {
-            ring.save(first, count, room);
+            ring.save(ops_, first, count, room);
             room += ring.taken_bytes(count);
         });
     }
 }
 
 void KvCache::restore(int64_t first, int64_t count) {
-    const std::byte* room = aside_.bytes().data();
+    const std::byte* room = aside_.bytes.data();
     for (size_t i = 0; i < trunk_; ++i) {
         for_rings(layers_[i], [&](auto& ring) {
-            ring.restore(first, count, room);
+            ring.restore(ops_, first, count, room);
             room += ring.taken_bytes(count);
         });
     }

@@ -7,10 +7,10 @@
 //
 // so that forgetting the last tokens is only a smaller length: what they wrote lies where no shorter sequence looks, or
 // is written again before it is read. A chunk longer than the rollback overwrites more of the rings than that: before it
-// they are copied, so that a chunk that ends in its middle can be taken back as well. Engine thread only.
+// they are copied, so that a chunk that ends in its middle can be taken back as well. All of it lies in the memory of the
+// ops that it was made with. Engine thread only.
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -20,6 +20,7 @@
 #include "core/base/types.h"
 #include "core/model/config.h"
 #include "kernels/kv_rows.h"
+#include "kernels/ops.h"
 
 namespace millrace {
 
@@ -35,40 +36,42 @@ class PositionRing {
 public:
     PositionRing() = default;
     // `width` elements of T a record.
-    PositionRing(PageBuffer memory, int64_t capacity, int64_t width)
+    PositionRing(OpsMemory memory, int64_t capacity, int64_t width)
         : memory_(std::move(memory)), capacity_(capacity), width_(width) {}
 
     [[nodiscard]] static uint64_t bytes(int64_t capacity, int64_t width) {
         return static_cast<uint64_t>(capacity * width) * sizeof(T);
     }
-    [[nodiscard]] const T* at(int64_t position) const {
-        return memory_.template as<T>() + position % capacity_ * width_;
-    }
-    [[nodiscard]] T* at(int64_t position) {
-        return memory_.template as<T>() + position % capacity_ * width_;
-    }
-    // Keeps the last `capacity` of the records of positions first, first + 1, ….
-    void keep(int64_t first, MatrixView<const T> records) {
-        const int64_t skipped = records.rows > capacity_ ? records.rows - capacity_ : 0;
-        for (int64_t r = skipped; r < records.rows; ++r) {
-            const auto record = records.row(r);
-            std::copy(record.begin(), record.end(), at(first + r));
-        }
+    [[nodiscard]] T* at(int64_t position) const { return data() + position % capacity_ * width_; }
+    [[nodiscard]] T* data() const { return memory_.template as<T>(); }
+    [[nodiscard]] int64_t capacity() const { return capacity_; }
+    // Keeps the last `capacity` of the records of positions first, first + 1, …, which lie one after another.
+    void keep(Ops& ops, int64_t first, MatrixView<const T> records) {
+        ENSURE(records.stride == width_);
+        const T* from = records.data + records.rows * width_;
+        for_taken(first, records.rows, [&](T* to, size_t size, size_t at) {
+            const size_t all = taken_bytes(records.rows);
+            ops.copy(to, reinterpret_cast<const std::byte*>(from) - all + at, size);
+        });
     }
 
     // Bytes of the records whose places the `count` records from position `first` on take; copied out and back.
     [[nodiscard]] size_t taken_bytes(int64_t count) const {
         return bytes(std::min(count, capacity_), width_);
     }
-    void save(int64_t first, int64_t count, std::byte* room) const {
+    void save(Ops& ops, int64_t first, int64_t count, std::byte* room) const {
         for_taken(first, count, [&](const T* records, size_t size, size_t at) {
-            std::memcpy(room + at, records, size);
+            ops.copy(room + at, records, size);
         });
     }
-    void restore(int64_t first, int64_t count, const std::byte* room) {
-        for_taken(first, count, [&](const T* records, size_t size, size_t at) {
-            std::memcpy(const_cast<T*>(records), room + at, size);
-        });
+    void restore(Ops& ops, int64_t first, int64_t count, const std::byte* room) {
+        for_taken(first, count,
+                  [&](T* records, size_t size, size_t at) { ops.copy(records, room + at, size); });
+    }
+    // Calls visit(first record, bytes) for the pieces of memory that hold the `count` records from position `first` on.
+    template <class Visit>
+    void for_pieces(int64_t first, int64_t count, const Visit& visit) const {
+        for_taken(first, count, [&](T* records, size_t size, size_t) { visit(records, size); });
     }
 
 private:
@@ -79,10 +82,10 @@ private:
         const int64_t begin = (first + count - taken) % capacity_;
         const int64_t straight = std::min(taken, capacity_ - begin);
         copy(at(begin), bytes(straight, width_), size_t{0});
-        copy(at(0), bytes(taken - straight, width_), bytes(straight, width_));
+        if (taken > straight) copy(at(0), bytes(taken - straight, width_), bytes(straight, width_));
     }
 
-    PageBuffer memory_;
+    OpsMemory memory_;
     int64_t capacity_ = 0;
     int64_t width_ = 0;
 };
@@ -101,10 +104,10 @@ struct LayerKv {
     PositionRing<KvRow> window;
     // kSparse and kHeavy:
     CompressorState compressor;
-    PageBuffer entries;  // KvRow [context / ratio]
+    OpsMemory entries;  // KvRow [context / ratio]
     // kSparse:
     CompressorState index_compressor;
-    PageBuffer index_entries;  // IndexRow [context / 4]
+    OpsMemory index_entries;  // IndexRow [context / 4]
 
     [[nodiscard]] KvRow* entry(int64_t index) { return entries.as<KvRow>() + index; }
     [[nodiscard]] IndexRow* index_entry(int64_t index) {
@@ -122,7 +125,9 @@ struct KvLimits {
 class KvCache {
 public:
     // Memory for the trunk's layers and a window for each of `draft_blocks`; given to the process as it fills.
-    [[nodiscard]] static Result<std::unique_ptr<KvCache>> create(const ModelConfig& config,
+    // `ops` must outlive it.
+    [[nodiscard]] static Result<std::unique_ptr<KvCache>> create(Ops& ops,
+                                                                 const ModelConfig& config,
                                                                  int32_t draft_blocks,
                                                                  const KvLimits& limits);
     // What `create` reserves.
@@ -130,6 +135,7 @@ public:
                                         const KvLimits& limits);
 
     [[nodiscard]] const KvLimits& limits() const { return limits_; }
+    [[nodiscard]] Ops& ops() { return ops_; }
     // By LayerId: the trunk, then the draft blocks.
     [[nodiscard]] LayerKv& layer(LayerId id) { return layers_[static_cast<size_t>(id.value)]; }
 
@@ -139,13 +145,19 @@ public:
     void restore(int64_t first, int64_t count);
 
 private:
-    KvCache(const KvLimits& limits, std::vector<LayerKv> layers, size_t trunk, PageBuffer aside)
-        : limits_(limits), layers_(std::move(layers)), trunk_(trunk), aside_(std::move(aside)) {}
+    KvCache(Ops& ops, const KvLimits& limits, std::vector<LayerKv> layers, size_t trunk,
+            OpsMemory aside)
+        : ops_(ops),
+          limits_(limits),
+          layers_(std::move(layers)),
+          trunk_(trunk),
+          aside_(std::move(aside)) {}
 
+    Ops& ops_;
     KvLimits limits_;
     std::vector<LayerKv> layers_;
-    size_t trunk_;      // so many of the layers are the model's
-    PageBuffer aside_;  // what a chunk overwrites, ring by ring
+    size_t trunk_;     // so many of the layers are the model's
+    OpsMemory aside_;  // what a chunk overwrites, ring by ring
 };
 
 }  // namespace millrace

@@ -31,53 +31,66 @@ IndexRow made_up_index_row(Random& random) {
     return row;
 }
 
-void fill_window(LayerKv& layer, int64_t window, int64_t length, Random& random) {
+Status fill_window(Ops& ops, LayerKv& layer, int64_t window, int64_t length, Random& random) {
     for (int64_t p = std::max<int64_t>(0, length - window); p < length; ++p) {
-        *layer.window.at(p) = made_up_row(random);
+        const KvRow row = made_up_row(random);
+        TRY(ops.write(layer.window.at(p), &row, sizeof(row)));
     }
+    return {};
 }
 
 // The raw rows that the next entry may still ask for.
-void fill_compressor(CompressorState& state, int64_t length, Random& random) {
+Status fill_compressor(Ops& ops, CompressorState& state, int64_t length, Random& random) {
     const int64_t kept = int64_t{compress_overlap(state.ratio)} * state.ratio;
+    std::vector<float> row(static_cast<size_t>(state.row_width()));
     for (int64_t p = std::max<int64_t>(0, length - kept); p < length; ++p) {
-        std::generate_n(state.rows.at(p), state.row_width(),
-                        [&] { return static_cast<float>(random.unit() - 0.5); });
+        for (float& x : row) x = static_cast<float>(random.unit() - 0.5);
+        TRY(ops.write(state.rows.at(p), row.data(), row.size() * sizeof(float)));
     }
+    return {};
 }
 
 // Long conversations have hundreds of thousands of entries: a few are made up and repeated in a random order.
 template <class Row, class Make>
-void fill_entries(Row* entries, int64_t count, Random& random, const Make& make) {
+Status fill_entries(Ops& ops, Row* entries, int64_t count, Random& random, const Make& make) {
     std::array<Row, 64> pool;
     for (Row& row : pool) row = make(random);
-    for (int64_t i = 0; i < count; ++i) entries[i] = pool[random.below(pool.size())];
+    std::array<Row, 1024> piece;
+    for (int64_t first = 0; first < count; first += std::ssize(piece)) {
+        const auto rows = static_cast<size_t>(std::min<int64_t>(std::ssize(piece), count - first));
+        for (Row& row : std::span(piece).first(rows)) row = pool[random.below(pool.size())];
+        TRY(ops.write(entries + first, piece.data(), rows * sizeof(Row)));
+    }
+    return {};
 }
 
 }  // namespace
 
-void fill_session(Session& session, const ModelConfig& config, int64_t length, uint64_t seed) {
+Status fill_session(Session& session, const ModelConfig& config, int64_t length, uint64_t seed) {
     ENSURE(session.length() == 0 && length >= 0 && length <= session.context_max());
     Random random(seed);
     KvCache& kv = session.kv();
+    Ops& ops = kv.ops();
     for (int32_t l = 0; l < config.layer_count(); ++l) {
         LayerKv& layer = kv.layer(LayerId{l});
         ENSURE(layer.kind == config.layers[static_cast<size_t>(l)]);
-        fill_window(layer, config.window, length, random);
+        TRY(fill_window(ops, layer, config.window, length, random));
         if (layer.kind == LayerKind::kWindow) continue;
-        fill_compressor(layer.compressor, length, random);
-        fill_entries(layer.entry(0), entries_after(length, layer.compressor.ratio), random,
-                     made_up_row);
+        TRY(fill_compressor(ops, layer.compressor, length, random));
+        TRY(fill_entries(ops, layer.entry(0), entries_after(length, layer.compressor.ratio), random,
+                         made_up_row));
         if (layer.kind != LayerKind::kSparse) continue;
-        fill_compressor(layer.index_compressor, length, random);
-        fill_entries(layer.index_entry(0), entries_after(length, layer.index_compressor.ratio),
-                     random, made_up_index_row);
+        TRY(fill_compressor(ops, layer.index_compressor, length, random));
+        TRY(fill_entries(ops, layer.index_entry(0),
+                         entries_after(length, layer.index_compressor.ratio), random,
+                         made_up_index_row));
     }
     std::vector<TokenId> tokens(static_cast<size_t>(length));
     for (TokenId& token : tokens) {
         token.value = static_cast<int32_t>(random.below(static_cast<uint64_t>(config.vocabulary)));
     }
     session.append(tokens);
+    return {};
 }
 
 }  // namespace millrace

@@ -11,7 +11,8 @@
 namespace millrace {
 
 // `session` must be empty and belong to a model like `config`; afterwards it holds `length` made-up tokens, at most its
-// context_max. Everything follows from `length` and `seed`.
-void fill_session(Session& session, const ModelConfig& config, int64_t length, uint64_t seed);
+// context_max. Everything follows from `length` and `seed`. Fails as the memory of the state does.
+[[nodiscard]] Status fill_session(Session& session, const ModelConfig& config, int64_t length,
+                                  uint64_t seed);
 
 }  // namespace millrace

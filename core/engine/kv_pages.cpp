@@ -1,7 +1,5 @@
 #include "core/engine/kv_pages.h"
 
-#include <cstring>
-
 #include "core/base/check.h"
 
 namespace millrace {
@@ -12,28 +10,38 @@ static_assert(kKvPageTokens % 128 == 0 && kKvPageTokens % 4 == 0);
 // Copies between the state and bytes, from the front of the bytes to their end.
 class Exporter {
 public:
-    explicit Exporter(std::span<std::byte> out) : out_(out) {}
+    Exporter(Ops& ops, std::span<std::byte> out) : ops_(ops), out_(out) {}
     void copy(const void* state, size_t bytes) {
-        std::memcpy(out_.data(), state, bytes);
+        if (status_.ok()) status_ = ops_.read(out_.data(), state, bytes);
         out_ = out_.subspan(bytes);
     }
-    [[nodiscard]] bool done() const { return out_.empty(); }
+    [[nodiscard]] Status done() const {
+        ENSURE(out_.empty());
+        return status_;
+    }
 
 private:
+    Ops& ops_;
     std::span<std::byte> out_;
+    Status status_;
 };
 
 class Importer {
 public:
-    explicit Importer(std::span<const std::byte> bytes) : bytes_(bytes) {}
+    Importer(Ops& ops, std::span<const std::byte> bytes) : ops_(ops), bytes_(bytes) {}
     void copy(void* state, size_t bytes) {
-        std::memcpy(state, bytes_.data(), bytes);
+        if (status_.ok()) status_ = ops_.write(state, bytes_.data(), bytes);
         bytes_ = bytes_.subspan(bytes);
     }
-    [[nodiscard]] bool done() const { return bytes_.empty(); }
+    [[nodiscard]] Status done() const {
+        ENSURE(bytes_.empty());
+        return status_;
+    }
 
 private:
+    Ops& ops_;
     std::span<const std::byte> bytes_;
+    Status status_;
 };
 
 template <class Walk>
@@ -61,7 +69,8 @@ void walk_tail(CompressorState& state, int64_t end, Walk& walk) {
 
 template <class Walk>
 void walk_edge(LayerKv& layer, int64_t window, int64_t end, Walk& walk) {
-    for (int64_t p = end - window; p < end; ++p) walk.copy(layer.window.at(p), sizeof(KvRow));
+    layer.window.for_pieces(end - window, window,
+                            [&](KvRow* rows, size_t bytes) { walk.copy(rows, bytes); });
     if (layer.kind == LayerKind::kWindow) return;
     walk_tail(layer.compressor, end, walk);
     if (layer.kind == LayerKind::kSparse) walk_tail(layer.index_compressor, end, walk);
@@ -92,38 +101,38 @@ KvPages::KvPages(const ModelConfig& config, int32_t draft_blocks)
     }
 }
 
-void KvPages::export_rows(KvCache& kv, int64_t page, std::span<std::byte> out) const {
-    Exporter walk(out);
+Status KvPages::export_rows(KvCache& kv, int64_t page, std::span<std::byte> out) const {
+    Exporter walk(kv.ops(), out);
     for (size_t l = 0; l < kinds_.size(); ++l) {
         walk_rows(kv.layer(LayerId{static_cast<int32_t>(l)}), page, walk);
     }
-    ENSURE(walk.done());
+    return walk.done();
 }
 
-void KvPages::import_rows(KvCache& kv, int64_t page, std::span<const std::byte> bytes) const {
-    Importer walk(bytes);
+Status KvPages::import_rows(KvCache& kv, int64_t page, std::span<const std::byte> bytes) const {
+    Importer walk(kv.ops(), bytes);
     for (size_t l = 0; l < kinds_.size(); ++l) {
         walk_rows(kv.layer(LayerId{static_cast<int32_t>(l)}), page, walk);
     }
-    ENSURE(walk.done());
+    return walk.done();
 }
 
-void KvPages::export_edge(KvCache& kv, int64_t page, std::span<std::byte> out) const {
-    Exporter walk(out);
+Status KvPages::export_edge(KvCache& kv, int64_t page, std::span<std::byte> out) const {
+    Exporter walk(kv.ops(), out);
     for (size_t l = 0; l < kinds_.size(); ++l) {
         walk_edge(kv.layer(LayerId{static_cast<int32_t>(l)}), window_, (page + 1) * kKvPageTokens,
                   walk);
     }
-    ENSURE(walk.done());
+    return walk.done();
 }
 
-void KvPages::import_edge(KvCache& kv, int64_t page, std::span<const std::byte> bytes) const {
-    Importer walk(bytes);
+Status KvPages::import_edge(KvCache& kv, int64_t page, std::span<const std::byte> bytes) const {
+    Importer walk(kv.ops(), bytes);
     for (size_t l = 0; l < kinds_.size(); ++l) {
         walk_edge(kv.layer(LayerId{static_cast<int32_t>(l)}), window_, (page + 1) * kKvPageTokens,
                   walk);
     }
-    ENSURE(walk.done());
+    return walk.done();
 }
 
 }  // namespace millrace

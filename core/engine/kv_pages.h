@@ -29,13 +29,15 @@ public:
     [[nodiscard]] size_t rows_bytes() const { return rows_bytes_; }
     [[nodiscard]] size_t edge_bytes() const { return edge_bytes_; }
 
-    // `out` and `bytes` have these sizes. Rows: `page` is complete.
-    void export_rows(KvCache& kv, int64_t page, std::span<std::byte> out) const;
-    void import_rows(KvCache& kv, int64_t page, std::span<const std::byte> bytes) const;
+    // `out` and `bytes` have these sizes. Fails as the ops' memory does. Rows: `page` is complete.
+    [[nodiscard]] Status export_rows(KvCache& kv, int64_t page, std::span<std::byte> out) const;
+    [[nodiscard]] Status import_rows(KvCache& kv, int64_t page,
+                                     std::span<const std::byte> bytes) const;
     // `page` is the last complete one, and the session could roll back to its end.
-    void export_edge(KvCache& kv, int64_t page, std::span<std::byte> out) const;
+    [[nodiscard]] Status export_edge(KvCache& kv, int64_t page, std::span<std::byte> out) const;
     // What is behind the edge afterwards is not there; the session must know (Session::take_over).
-    void import_edge(KvCache& kv, int64_t page, std::span<const std::byte> bytes) const;
+    [[nodiscard]] Status import_edge(KvCache& kv, int64_t page,
+                                     std::span<const std::byte> bytes) const;
 
 private:
     std::vector<LayerKind> kinds_;  // by LayerId

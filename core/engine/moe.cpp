@@ -45,7 +45,7 @@ struct MoeInput {
     float limit;
 };
 
-// One expert on the rows that chose it. A single row goes to its place of scratch.outputs at once.
+// One expert on the rows that chose it. A single row goes to its place of scratch.host_outputs at once.
 ExpertCall call_of(const ExpertWeights& expert, ExpertId id, const MoeInput& input,
                    const MoeScratch& scratch) {
     const int64_t k = input.weights.cols;
@@ -60,16 +60,16 @@ ExpertCall call_of(const ExpertWeights& expert, ExpertId id, const MoeInput& inp
     return {.weights = expert,
             .rows = scratch.rows.subspan(first, end - first),
             .route_weights = scratch.row_weights.subspan(first, end - first),
-            .out = count == 1 ? scratch.outputs.slice_rows(scratch.pairs[first], 1)
+            .out = count == 1 ? scratch.host_outputs.slice_rows(scratch.pairs[first], 1)
                               : scratch.expert_rows.slice_rows(0, count)};
 }
 
-// The rows of an expert that has several into their places of scratch.outputs.
+// The rows of an expert that has several into their places of scratch.host_outputs.
 void spread(const ExpertCall& call, ExpertId id, const MoeScratch& scratch) {
     const auto first = static_cast<size_t>(scratch.begin[static_cast<size_t>(id.value)]);
     for (int64_t i = 0; i < call.out.rows; ++i) {
         const int32_t pair = scratch.pairs[first + static_cast<size_t>(i)];
-        std::ranges::copy(call.out.row(i), scratch.outputs.row(pair).begin());
+        std::ranges::copy(call.out.row(i), scratch.host_outputs.row(pair).begin());
     }
 }
 
@@ -150,7 +150,7 @@ Status run_routed(Ops& ops, StepPlace place, std::span<const ExpertId> used, con
         const auto ids = used.subspan(first, std::min(wave, used.size() - first));
         begin_part(observer, StepPart::kWait);
         LeaseBatch batch = TRY(experts.cache.acquire(layer, ids));
-        if (first == 0) meanwhile();
+        if (first == 0) TRY(meanwhile());
         place.experts_done = static_cast<int32_t>(first);
         TRY(run_wave(ops, batch, {layer, ids, place}, experts, input, scratch, observer));
     }
@@ -158,31 +158,39 @@ Status run_routed(Ops& ops, StepPlace place, std::span<const ExpertId> used, con
 }
 
 // Where all experts stood, of the last rows.
-MatrixView<const uint8_t> rank_rows(const MoeWeights& weights, MatrixView<const float> logits,
-                                    MatrixView<const int32_t> ids, const MoeScratch& scratch) {
+Result<MatrixView<const uint8_t>> rank_rows(Ops& ops, const MoeWeights& weights,
+                                            MatrixView<float> all_logits,
+                                            MatrixView<const int32_t> ids,
+                                            const MoeScratch& scratch) {
     const int64_t count = std::min(ids.rows, kRankedRows);
+    MatrixView<float> logits;
+    if (weights.tid2eid.empty()) {
+        const MatrixView<float> last = all_logits.slice_rows(ids.rows - count, count);
+        logits = TRY(on_host(ops, last, scratch.host.logits));
+    }
     const MatrixView<uint8_t> ranks = scratch.ranks.slice_rows(0, count);
     for (int64_t i = 0; i < count; ++i) {
         const int64_t r = ids.rows - count + i;
         if (weights.tid2eid.empty()) {
-            rank_experts(logits.row(r), weights.bias, ids.row(r), ranks.row(i));
+            rank_experts(logits.row(i), weights.bias, ids.row(r), ranks.row(i));
         } else {
             rank_fixed(ids.row(r), ranks.row(i));
         }
     }
-    return ranks;
+    return MatrixView<const uint8_t>(ranks);
 }
 
 // What the next layer's router says of this layer's input: the streams change little from one to the next. Only for one
 // token; a prompt wants nearly every expert anyway. Overwrites the scores and ranks of this layer, which have done their
 // work.
-void guess_next(Ops& ops, LayerId layer, MatrixView<const Bf16> x, const Experts& experts,
-                const MoeScratch& scratch) {
-    if (experts.next == nullptr || x.rows > 1 || !experts.cache.wants_guess()) return;
+Status guess_next(Ops& ops, LayerId layer, MatrixView<const Bf16> x, const Experts& experts,
+                  const MoeScratch& scratch) {
+    if (experts.next == nullptr || x.rows > 1 || !experts.cache.wants_guess()) return {};
     const MatrixView<float> logits = scratch.logits.slice_rows(0, 1);
     ops.linear_f32(x, experts.next->gate, logits);
     const auto ranks = scratch.ranks.row(0);
-    rank_experts(logits.row(0), experts.next->bias, {}, ranks);
+    const MatrixView<float> seen = TRY(on_host(ops, logits, scratch.host.logits));
+    rank_experts(seen.row(0), experts.next->bias, {}, ranks);
     size_t count = 0;
     for (size_t rank = 0; rank < scratch.guesses.size(); ++rank) {
         for (size_t e = 0; e < ranks.size() && count < scratch.guesses.size(); ++e) {
@@ -190,6 +198,7 @@ void guess_next(Ops& ops, LayerId layer, MatrixView<const Bf16> x, const Experts
         }
     }
     experts.cache.guess(LayerId{layer.value + 1}, scratch.guesses.first(count));
+    return {};
 }
 
 }  // namespace
@@ -202,30 +211,73 @@ Status go_on(StepWatch* watch, const StepPlace& place) {
     return {};
 }
 
-MoeScratch MoeScratch::take(Arena& arena, const ModelConfig& config, int64_t chunk_max) {
+MoeScratch MoeScratch::take(Arenas& arenas, const ModelConfig& config, int64_t chunk_max) {
     const int64_t n = chunk_max;
     const int64_t k = config.experts_per_token;
+    const int64_t ranked = std::min(n, kRankedRows);
+    Arena& arena = arenas.ops;
     MoeScratch s;
     s.x8 = take_fp8(arena, n, config.hidden);
     s.logits = arena.rows<float>(n, config.experts);
     s.fixed = arena.rows<int32_t>(n, k);
     s.ids = arena.rows<int32_t>(n, k);
     s.weights = arena.rows<float>(n, k);
-    s.ranks = arena.rows<uint8_t>(std::min(n, kRankedRows), config.experts);
     s.shared = arena.rows<Bf16>(n, config.hidden);
-    s.expert_rows = arena.rows<Bf16>(n, config.hidden);
     s.outputs = arena.rows<Bf16>(n * k, config.hidden);
     s.all_rows = arena.list<int32_t>(n);
-    for (size_t i = 0; i < s.all_rows.size(); ++i) s.all_rows[i] = static_cast<int32_t>(i);
-    s.begin = arena.list<int32_t>(config.experts + 1);
-    s.pairs = arena.list<int32_t>(n * k);
-    s.rows = arena.list<int32_t>(n * k);
-    s.row_weights = arena.list<float>(n * k);
-    s.calls = arena.list<ExpertCall>(k);
-    s.used = arena.list<ExpertId>(config.experts);
-    s.guesses = arena.list<ExpertId>(k);
+    s.host.x = arenas.copy_rows<Bf16>(n, config.hidden);
+    s.host.x8 = {arenas.copy_rows<uint8_t>(n, config.hidden),
+                 arenas.copy_rows<uint8_t>(n, s.x8.scales.cols)};
+    s.host.logits = arenas.copy_rows<float>(ranked, config.experts);
+    s.host.ids = arenas.copy_rows<int32_t>(n, k);
+    s.host.weights = arenas.copy_rows<float>(n, k);
+    s.host_fixed = arenas.apart ? arenas.host.rows<int32_t>(n, k) : s.fixed;
+    s.host_outputs = arenas.apart ? arenas.host.rows<Bf16>(n * k, config.hidden) : s.outputs;
+    Arena& host = arenas.host;
+    s.ranks = host.rows<uint8_t>(ranked, config.experts);
+    s.expert_rows = host.rows<Bf16>(n, config.hidden);
+    s.begin = host.list<int32_t>(config.experts + 1);
+    s.pairs = host.list<int32_t>(n * k);
+    s.rows = host.list<int32_t>(n * k);
+    s.row_weights = host.list<float>(n * k);
+    s.calls = host.list<ExpertCall>(k);
+    s.used = host.list<ExpertId>(config.experts);
+    s.guesses = host.list<ExpertId>(k);
     return s;
 }
+
+namespace {
+
+// The experts that a hash layer's table has for the tokens, where the ops may read them.
+Result<MatrixView<int32_t>> fixed_experts(Ops& ops, const MoeWeights& weights,
+                                          std::span<const TokenId> tokens,
+                                          const MoeScratch& scratch) {
+    const auto n = static_cast<int64_t>(tokens.size());
+    const MatrixView<int32_t> rows = scratch.host_fixed.slice_rows(0, n);
+    for (int64_t r = 0; r < n; ++r) {
+        const auto row =
+            table_row(weights, tokens[static_cast<size_t>(r)], static_cast<int>(rows.cols));
+        std::ranges::transform(row, rows.row(r).begin(),
+                               [](int64_t id) { return static_cast<int32_t>(id); });
+    }
+    if (ops.on_host()) return rows;
+    TRY(ops.write(scratch.fixed.data, rows.data,
+                  static_cast<size_t>(n * rows.cols) * sizeof(int32_t)));
+    return scratch.fixed.slice_rows(0, n);
+}
+
+// What routed experts are computed from, where they are computed.
+Result<LinearInput> expert_input(Ops& ops, MatrixView<const Bf16> x, const Fp8Rows& x8,
+                                 const MoeHostRooms& rooms) {
+    if (ops.on_host()) return LinearInput{x, x8};
+    LinearInput input;
+    input.rows = TRY(on_host(ops, x, rooms.x));
+    input.quantised.codes = TRY(on_host(ops, x8.codes, rooms.x8.codes));
+    input.quantised.scales = TRY(on_host(ops, x8.scales, rooms.x8.scales));
+    return input;
+}
+
+}  // namespace
 
 Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
                const MoeWeights& weights, MatrixView<const Bf16> x, const Experts& experts,
@@ -236,43 +288,47 @@ Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
     begin_part(observer, StepPart::kRouter);
     const MatrixView<float> logits = scratch.logits.slice_rows(0, n);
     ops.linear_f32(x, weights.gate, logits);
+    const Fp8Rows x8 = first_rows(scratch.x8, n);
+    ops.quantise(x, x8);
 
     MatrixView<int32_t> fixed;
     if (!weights.tid2eid.empty()) {
-        fixed = scratch.fixed.slice_rows(0, n);
-        for (int64_t r = 0; r < n; ++r) {
-            const auto row =
-                table_row(weights, chunk.tokens[static_cast<size_t>(r)], config.experts_per_token);
-            std::ranges::transform(row, fixed.row(r).begin(),
-                                   [](int64_t id) { return static_cast<int32_t>(id); });
-        }
+        fixed = TRY(fixed_experts(ops, weights, chunk.tokens, scratch));
     }
     const MatrixView<int32_t> ids = scratch.ids.slice_rows(0, n);
     const MatrixView<float> route_weights = scratch.weights.slice_rows(0, n);
     ops.route(logits, weights.bias, fixed, {config.experts_per_token, config.route_scale}, ids,
               route_weights);
-    const MatrixView<const uint8_t> ranks = rank_rows(weights, logits, ids, scratch);
+    const MatrixView<int32_t> chosen = TRY(on_host(ops, ids, scratch.host.ids));
+    const MatrixView<float> chosen_weights = TRY(on_host(ops, route_weights, scratch.host.weights));
+    const MatrixView<const uint8_t> ranks = TRY(rank_rows(ops, weights, logits, chosen, scratch));
     experts.cache.observe(layer, ranks, config.experts_per_token);
     if (observer != nullptr) {
-        observer->routed(layer, ids, route_weights);
+        observer->routed(layer, chosen, chosen_weights);
         observer->ranked(layer, ranks);
     }
 
-    const Fp8Rows x8 = first_rows(scratch.x8, n);
-    ops.quantise(x, x8);
-    const MoeInput input{{x, x8}, route_weights, config.swiglu_limit};
+    const LinearInput expert_x = TRY(expert_input(ops, x, x8, scratch.host));
+    const MoeInput input{expert_x, chosen_weights, config.swiglu_limit};
     const MatrixView<Bf16> shared = scratch.shared.slice_rows(0, n);
-    const auto run_shared = [&] {
+    const auto run_shared = [&]() -> Status {
         begin_part(observer, StepPart::kRouter);
-        guess_next(ops, layer, x, experts, scratch);
+        TRY(guess_next(ops, layer, x, experts, scratch));
         begin_part(observer, StepPart::kShared);
-        ops.expert(input.x, scratch.all_rows.first(static_cast<size_t>(n)), weights.shared, {},
-                   input.limit, shared);
+        const std::span<int32_t> all = scratch.all_rows.first(static_cast<size_t>(n));
+        ops.count(all, 0, 1, 1);
+        ops.expert({x, x8}, all, weights.shared, {}, input.limit, shared);
+        return {};
     };
-    const std::span<const ExpertId> used = group_by_expert(ids, config.experts, scratch);
+    const std::span<const ExpertId> used = group_by_expert(chosen, config.experts, scratch);
     const StepPlace place{layer.value, config.layer_count(), 0, static_cast<int32_t>(used.size())};
-    TRY(run_routed(ops, place, used, experts, input, scratch, observer, run_shared));
-    ops.combine(scratch.outputs.slice_rows(0, n * ids.cols), ids, shared, y);
+    TRY(run_routed(context.expert_ops, place, used, experts, input, scratch, observer, run_shared));
+    const MatrixView<Bf16> outputs = scratch.outputs.slice_rows(0, n * ids.cols);
+    if (!ops.on_host()) {
+        TRY(ops.write(outputs.data, scratch.host_outputs.data,
+                      static_cast<size_t>(outputs.rows * outputs.cols) * sizeof(Bf16)));
+    }
+    ops.combine(outputs, ids, shared, y);
     return {};
 }
 

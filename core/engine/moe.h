@@ -13,17 +13,31 @@
 
 namespace millrace {
 
+// What the host looks at, or routed experts are computed from and to, in the host's memory.
+struct MoeHostRooms {
+    MatrixView<Bf16> x;         // [n, d]
+    Fp8Rows x8;                 // [n, d]
+    MatrixView<float> logits;   // [min(n, kRankedRows), E]
+    MatrixView<int32_t> ids;    // [n, k]
+    MatrixView<float> weights;  // [n, k]
+};
+
 struct MoeScratch {
+    // In the ops' memory:
     Fp8Rows x8;
-    MatrixView<float> logits;      // [n, E]
-    MatrixView<int32_t> fixed;     // [n, k], hash layers
-    MatrixView<int32_t> ids;       // [n, k]
-    MatrixView<float> weights;     // [n, k]
-    MatrixView<uint8_t> ranks;     // [min(n, kRankedRows), E]
-    MatrixView<Bf16> shared;       // [n, d]
-    MatrixView<Bf16> expert_rows;  // [n, d] of the expert at work, if it has several
-    MatrixView<Bf16> outputs;      // [n·k, d]
-    std::span<int32_t> all_rows;   // 0 … n−1
+    MatrixView<float> logits;     // [n, E]
+    MatrixView<int32_t> fixed;    // [n, k], hash layers
+    MatrixView<int32_t> ids;      // [n, k]
+    MatrixView<float> weights;    // [n, k]
+    MatrixView<Bf16> shared;      // [n, d]
+    MatrixView<Bf16> outputs;     // [n·k, d]
+    std::span<int32_t> all_rows;  // [n], 0 … n−1
+    // In the host's:
+    MoeHostRooms host;
+    MatrixView<int32_t> host_fixed;  // [n, k]
+    MatrixView<Bf16> host_outputs;   // [n·k, d]; `outputs` themselves where memory is one
+    MatrixView<uint8_t> ranks;       // [min(n, kRankedRows), E]
+    MatrixView<Bf16> expert_rows;    // [n, d] of the expert at work, if it has several
     // Rows grouped by expert: those of expert e are begin[e] … begin[e+1]−1 of `pairs` (row·k + place).
     std::span<int32_t> begin;      // [E + 1]
     std::span<int32_t> pairs;      // [n·k]
@@ -33,7 +47,7 @@ struct MoeScratch {
     std::span<ExpertId> used;      // [E]
     std::span<ExpertId> guesses;   // [k]
 
-    [[nodiscard]] static MoeScratch take(Arena& arena, const ModelConfig& config,
+    [[nodiscard]] static MoeScratch take(Arenas& arenas, const ModelConfig& config,
                                          int64_t chunk_max);
 };
 

@@ -53,6 +53,8 @@ public:
 class StepObserver {
 public:
     virtual ~StepObserver() = default;
+    // Whether it looks at rows (tap, picked): where they lie on a GPU, each costs a wait.
+    [[nodiscard]] virtual bool wants_rows() const { return false; }
     // What is done from now on, until the next call, belongs to `part`.
     virtual void begins(StepPart /*part*/) {}
     virtual void tap(Tap, LayerId, MatrixView<const Bf16>) {}
@@ -69,6 +71,9 @@ public:
     virtual void picked(LayerId, MatrixView<const int32_t>) {}
 };
 
+[[nodiscard]] inline bool wants_rows(const StepObserver* observer) {
+    return observer != nullptr && observer->wants_rows();
+}
 inline void begin_part(StepObserver* observer, StepPart part) {
     if (observer != nullptr) observer->begins(part);
 }

@@ -151,8 +151,8 @@ Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory, const Runt
     ENSURE(parts->cache->slots() == parts->plan.expert_slots);
     parts->dense = TRY(arrange_dense_weights(parts->checkpoint, *parts->ops,
                                              machine_memory().available_bytes, watch));
-    parts->step =
-        TRY(Step::create(parts->checkpoint, *parts->ops, *parts->cache, parts->step_limits()));
+    parts->step = TRY(Step::create(parts->checkpoint, {*parts->ops, *parts->ops}, *parts->cache,
+                                   parts->step_limits()));
     return std::unique_ptr<Runtime>(new Runtime(std::move(parts)));
 }
 
@@ -164,7 +164,8 @@ ExpertPulse Runtime::expert_pulse() const { return parts_->cache->pulse(); }
 Step& Runtime::step() { return *parts_->step; }
 
 Result<Session> Runtime::new_session() {
-    return Session(TRY(KvCache::create(config(), parts_->draft_blocks(), parts_->kv_limits())));
+    return Session(
+        TRY(KvCache::create(*parts_->ops, config(), parts_->draft_blocks(), parts_->kv_limits())));
 }
 
 Status Runtime::forward(Session& session, std::span<const TokenId> tokens, LogitsWanted wanted,

@@ -48,6 +48,75 @@ private:
     uint64_t peak_ = 0;
 };
 
+// What a step lays out: views in the ops' memory, views in the host's, and, where those are two, rooms in the host's for
+// copies of what the host looks at (`copy…` gives nothing where they are one).
+struct Arenas {
+    Arena ops, host;
+    bool apart = false;
+
+    template <class T>
+    [[nodiscard]] std::span<T> copy_list(int64_t count) {
+        return apart ? host.list<T>(count) : std::span<T>();
+    }
+    template <class T>
+    [[nodiscard]] MatrixView<T> copy_rows(int64_t count, int64_t cols) {
+        return apart ? host.rows<T>(count, cols) : MatrixView<T>();
+    }
+    [[nodiscard]] uint64_t peak_bytes() const { return ops.peak_bytes() + host.peak_bytes(); }
+};
+
+// Memory for all of that.
+class ScratchMemory {
+public:
+    // `lay_out(arenas)` is called twice: to count, and with memory.
+    template <class LayOut>
+    [[nodiscard]] static Result<ScratchMemory> create(Ops& ops, HugePages huge,
+                                                      const LayOut& lay_out) {
+        Arenas counting{.ops = {}, .host = {}, .apart = !ops.on_host()};
+        lay_out(counting);
+        ScratchMemory memory;
+        memory.ops_ = TRY(ops.allocate(counting.ops.peak_bytes(), huge));
+        memory.host_ = TRY(PageBuffer::create(counting.host.peak_bytes(), HugePages::kNo));
+        Arenas arenas{.ops = Arena(memory.ops_.bytes),
+                      .host = Arena(memory.host_.bytes()),
+                      .apart = counting.apart};
+        lay_out(arenas);
+        return memory;
+    }
+
+private:
+    OpsMemory ops_;
+    PageBuffer host_;
+};
+
+// `rows` as the host may read them: themselves, or copied to the first rows of `room`.
+template <class T>
+[[nodiscard]] Result<MatrixView<T>> on_host(Ops& ops, MatrixView<T> rows,
+                                            MatrixView<std::remove_const_t<T>> room) {
+    if (ops.on_host() || rows.rows == 0) return rows;
+    ENSURE(rows.rows <= room.rows && rows.cols == room.cols && room.stride == room.cols);
+    const MatrixView<std::remove_const_t<T>> out = room.slice_rows(0, rows.rows);
+    const auto row_bytes = static_cast<size_t>(rows.cols) * sizeof(T);
+    if (rows.stride == rows.cols) {
+        TRY(ops.read(out.data, rows.data, static_cast<size_t>(rows.rows) * row_bytes));
+        return MatrixView<T>(out);
+    }
+    for (int64_t r = 0; r < rows.rows; ++r) {
+        TRY(ops.read(out.row(r).data(), rows.row(r).data(), row_bytes));
+    }
+    return MatrixView<T>(out);
+}
+
+// Numbers of the host's where the ops may read them: themselves, or copied to the beginning of `room`.
+template <class T>
+[[nodiscard]] Result<std::span<const T>> in_ops(Ops& ops, std::span<const T> values,
+                                                std::span<std::remove_const_t<T>> room) {
+    if (ops.on_host()) return values;
+    ENSURE(values.size() <= room.size());
+    TRY(ops.write(room.data(), values.data(), values.size_bytes()));
+    return std::span<const T>(room.first(values.size()));
+}
+
 // Room for `rows` rows of `cols` after aq128.
 [[nodiscard]] inline Fp8Rows take_fp8(Arena& arena, int64_t rows, int64_t cols) {
     return {arena.rows<uint8_t>(rows, cols), arena.rows<uint8_t>(rows, (cols + 127) / 128)};

@@ -53,7 +53,9 @@ KeptTokens SessionArchive::keep(Session& session, std::span<const TokenId> promp
         const auto tokens = static_cast<int64_t>(found.size()) * kKvPageTokens;
         if (tokens <= kept) break;
         // What was read of a longer prefix that turned out broken lies where no shorter sequence looks.
-        if (!take_in(session, found, valid)) continue;
+        const Result<bool> taken = take_in(session, found, valid);
+        if (!taken.ok()) break;  // the next step says what is wrong
+        if (!*taken) continue;
         session.take_over(prompt.first(static_cast<size_t>(tokens)));
         keys_.assign(found.begin(), found.end());
         return {tokens, tokens - kept};
@@ -70,18 +72,24 @@ int64_t SessionArchive::known(std::span<const TokenId> prompt) const {
 }
 
 // False: something was missing, and the archive has forgotten it. `valid` of the first pages need not be read; they grow.
-bool SessionArchive::take_in(Session& session, std::span<const KvKey> found, size_t& valid) {
+// Fails when the state's memory does.
+Result<bool> SessionArchive::take_in(Session& session, std::span<const KvKey> found,
+                                     size_t& valid) {
     const std::span<const std::byte> edge = reader_.read_edge(found.back());
     if (edge.empty()) return false;
     KvCache& kv = session.kv();
     const size_t first = std::min(valid, found.size());
+    Status imported;
     const size_t count =
         reader_.read_rows(found.subspan(first), [&](size_t i, std::span<const std::byte> rows) {
-            pages_.import_rows(kv, static_cast<int64_t>(first + i), rows);
+            if (imported.ok()) {
+                imported = pages_.import_rows(kv, static_cast<int64_t>(first + i), rows);
+            }
         });
+    TRY(std::move(imported));
     valid = std::max(valid, first + count);
     if (first + count < found.size()) return false;
-    pages_.import_edge(kv, static_cast<int64_t>(found.size()) - 1, edge);
+    TRY(pages_.import_edge(kv, static_cast<int64_t>(found.size()) - 1, edge));
     return true;
 }
 
@@ -109,7 +117,9 @@ void SessionArchive::store(Session& session) {
     for (; rows_offered_ < keys_.size(); ++rows_offered_) {
         if (archive_.has(keys_[rows_offered_], KvPart::kRows)) continue;
         const auto number = static_cast<int64_t>(rows_offered_);
-        const auto fill = [&](std::span<std::byte> room) { pages_.export_rows(kv, number, room); };
+        const auto fill = [&](std::span<std::byte> room) {
+            return pages_.export_rows(kv, number, room).ok();
+        };
         // Full: these rows stay where they are, and are offered again later.
         if (!writer_->offer(page(rows_offered_), KvPart::kRows, pages_.rows_bytes(), fill)) return;
     }
@@ -118,7 +128,9 @@ void SessionArchive::store(Session& session) {
     // Where the session could go back to, the edge is still whole.
     if (last == 0 || last == edge_offered_ || !session.can_roll_back_to(end)) return;
     const auto number = static_cast<int64_t>(last) - 1;
-    const auto fill = [&](std::span<std::byte> room) { pages_.export_edge(kv, number, room); };
+    const auto fill = [&](std::span<std::byte> room) {
+        return pages_.export_edge(kv, number, room).ok();
+    };
     if (archive_.has(keys_.back(), KvPart::kEdge) ||
         writer_->offer(page(last - 1), KvPart::kEdge, pages_.edge_bytes(), fill)) {
         edge_offered_ = last;

@@ -51,7 +51,8 @@ private:
           pages_(std::move(pages)),
           reader_(std::move(reader)),
           writer_(std::move(writer)) {}
-    [[nodiscard]] bool take_in(Session& session, std::span<const KvKey> found, size_t& valid);
+    [[nodiscard]] Result<bool> take_in(Session& session, std::span<const KvKey> found,
+                                       size_t& valid);
     void name_pages(const Session& session);
     [[nodiscard]] KvPage page(size_t number) const;
 

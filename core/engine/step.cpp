@@ -9,39 +9,49 @@ int64_t target_columns(const ModelConfig& config) {
     return static_cast<int64_t>(config.dspark.target_layers.size()) * config.hidden;
 }
 
+// So many rows of logits at a time come from a GPU: a row is half a megabyte.
+constexpr int64_t kLogitRows = 16;
+
 }  // namespace
 
-StepScratch StepScratch::take(Arena& arena, const ModelConfig& config, const StepLimits& limits) {
+StepScratch StepScratch::take(Arenas& arenas, const ModelConfig& config, const StepLimits& limits) {
     const int64_t n = limits.chunk_max;
+    Arena& arena = arenas.ops;
     StepScratch s;
     s.positions = arena.list<int32_t>(n);
+    if (arenas.apart) {
+        s.tokens = arena.list<TokenId>(n);
+        s.logits = arena.rows<float>(std::min(n, kLogitRows), config.vocabulary);
+    }
     s.streams = arena.rows<Bf16>(n, kStreams * config.hidden);
     s.z = arena.rows<Bf16>(n, config.hidden);
     s.normed = arena.rows<Bf16>(n, config.hidden);
     s.main_hidden = arena.rows<Bf16>(n, target_columns(config));
-    s.block = BlockScratch::take(arena, config, n, limits.context_max);
+    s.block = BlockScratch::take(arenas, config, n, limits.context_max);
     return s;
 }
 
-Step::Step(const Checkpoint& checkpoint, Ops& ops, ExpertCache& cache, const StepLimits& limits)
+Step::Step(const Checkpoint& checkpoint, const StepOps& ops, ExpertCache& cache,
+           const StepLimits& limits)
     : checkpoint_(checkpoint),
       ops_(ops),
       cache_(cache),
       limits_(limits),
       rope_(RopeTables::of(checkpoint.config().rope)) {}
 
-Result<std::unique_ptr<Step>> Step::create(const Checkpoint& checkpoint, Ops& ops,
+Result<std::unique_ptr<Step>> Step::create(const Checkpoint& checkpoint, const StepOps& ops,
                                            ExpertCache& cache, const StepLimits& limits) {
+    ENSURE(ops.experts.on_host());
     std::unique_ptr<Step> step(new Step(checkpoint, ops, cache, limits));
     step->memory_ =
-        TRY(PageBuffer::create(scratch_bytes(checkpoint.config(), limits), HugePages::kIfGranted));
-    Arena arena(step->memory_.bytes());
-    step->scratch_ = StepScratch::take(arena, checkpoint.config(), limits);
+        TRY(ScratchMemory::create(ops.dense, HugePages::kIfGranted, [&](Arenas& arenas) {
+            step->scratch_ = StepScratch::take(arenas, checkpoint.config(), limits);
+        }));
     return step;
 }
 
 uint64_t Step::scratch_bytes(const ModelConfig& config, const StepLimits& limits) {
-    Arena counting;
+    Arenas counting;
     (void)StepScratch::take(counting, config, limits);
     return counting.peak_bytes();
 }
@@ -52,7 +62,7 @@ Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first
     const ModelWeights& weights = checkpoint_.weights();
     rows_ = chunk.rows();
     begin_part(observer_, StepPart::kEnds);
-    ops_.embed(weights.embed, tokens, streams());
+    TRY(embed(tokens, streams()));
     hint_hash_layers(tokens);
     for (int32_t i = 0; i < checkpoint_.config().layer_count(); ++i) {
         const LayerId layer{i};
@@ -65,10 +75,15 @@ Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first
     switch (wanted) {
         case LogitsWanted::kNone: break;
         case LogitsWanted::kLast:
-            logits_of(streams().slice_rows(rows_ - 1, 1), weights.final_head, logits);
-            break;
-        case LogitsWanted::kAll: logits_of(streams(), weights.final_head, logits); break;
+            return logits_of(streams().slice_rows(rows_ - 1, 1), weights.final_head, logits);
+        case LogitsWanted::kAll: return logits_of(streams(), weights.final_head, logits);
     }
+    return {};
+}
+
+Status Step::embed(std::span<const TokenId> tokens, MatrixView<Bf16> streams) {
+    ops_.dense.embed(checkpoint_.weights().embed, TRY(in_ops(ops_.dense, tokens, scratch_.tokens)),
+                     streams);
     return {};
 }
 
@@ -76,10 +91,8 @@ Chunk Step::chunk_of(std::span<const TokenId> tokens, int64_t first) {
     ENSURE(!tokens.empty() && static_cast<int64_t>(tokens.size()) <= limits_.chunk_max);
     ENSURE(first >= 0 && first + static_cast<int64_t>(tokens.size()) <= limits_.context_max);
     const auto positions = scratch_.positions.first(tokens.size());
-    for (size_t r = 0; r < tokens.size(); ++r) {
-        positions[r] = static_cast<int32_t>(first) + static_cast<int32_t>(r);
-    }
-    return {tokens, positions};
+    ops_.dense.count(positions, first, 1, 1);
+    return {tokens, first, positions};
 }
 
 Status Step::run_layer(const Chunk& chunk, LayerId layer, const BlockWeights& weights, LayerKv& kv,
@@ -95,20 +108,34 @@ Status Step::run_layer(const Chunk& chunk, LayerId layer, const BlockWeights& we
 
 MatrixView<Bf16> Step::reduce_head(MatrixView<const Bf16> streams, const HeadWeights& head) {
     const MatrixView<Bf16> z = scratch_.z.slice_rows(0, streams.rows);
-    ops_.hc_head(streams, site_of(head.hc, checkpoint_.config()), z);
+    ops_.dense.hc_head(streams, site_of(head.hc, checkpoint_.config()), z);
     return z;
 }
 
-void Step::project_head(MatrixView<const Bf16> z, const HeadWeights& head,
-                        MatrixView<float> logits) {
+Status Step::project_head(MatrixView<const Bf16> z, const HeadWeights& head,
+                          MatrixView<float> logits) {
     const MatrixView<Bf16> normed = scratch_.normed.slice_rows(0, z.rows);
-    ops_.rms_norm(z, head.norm, checkpoint_.config().norm_eps, normed);
-    ops_.linear_f32(normed, checkpoint_.weights().head, logits);
+    ops_.dense.rms_norm(z, head.norm, checkpoint_.config().norm_eps, normed);
+    return project(normed, checkpoint_.weights().head, logits);
 }
 
-void Step::logits_of(MatrixView<const Bf16> streams, const HeadWeights& head,
-                     MatrixView<float> logits) {
-    project_head(reduce_head(streams, head), head, logits);
+Status Step::project(MatrixView<const Bf16> x, const LinearWeight& weight, MatrixView<float> y) {
+    if (ops_.dense.on_host()) {
+        ops_.dense.linear_f32(x, weight, y);
+        return {};
+    }
+    for (int64_t first = 0; first < x.rows; first += scratch_.logits.rows) {
+        const int64_t rows = std::min(scratch_.logits.rows, x.rows - first);
+        const MatrixView<float> some(scratch_.logits.data, rows, weight.rows);
+        ops_.dense.linear_f32(x.slice_rows(first, rows), weight, some);
+        TRY(on_host(ops_.dense, some, y.slice_rows(first, rows)));
+    }
+    return {};
+}
+
+Status Step::logits_of(MatrixView<const Bf16> streams, const HeadWeights& head,
+                       MatrixView<float> logits) {
+    return project_head(reduce_head(streams, head), head, logits);
 }
 
 void Step::keep_main_hidden(LayerId layer, MatrixView<const Bf16> streams) {
@@ -116,8 +143,8 @@ void Step::keep_main_hidden(LayerId layer, MatrixView<const Bf16> streams) {
     for (size_t i = 0; i < config.dspark.target_layers.size(); ++i) {
         if (config.dspark.target_layers[i] != layer.value) continue;
         const int64_t d = config.hidden;
-        ops_.stream_mean(streams, {scratch_.main_hidden.data + static_cast<int64_t>(i) * d,
-                                   streams.rows, d, scratch_.main_hidden.stride});
+        ops_.dense.stream_mean(streams, {scratch_.main_hidden.data + static_cast<int64_t>(i) * d,
+                                         streams.rows, d, scratch_.main_hidden.stride});
     }
 }
 

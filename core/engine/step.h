@@ -16,14 +16,22 @@ struct StepLimits {
     int64_t context_max = 0;  // tokens in a sequence
 };
 
+// Who computes: everything but routed experts, and those (StepContext).
+struct StepOps {
+    Ops& dense;
+    Ops& experts;
+};
+
 struct StepScratch {
     std::span<int32_t> positions;  // [chunk]
+    std::span<TokenId> tokens;     // [chunk], where the ops have memory of their own
+    MatrixView<float> logits;      // [some, vocabulary], the same
     MatrixView<Bf16> streams;      // [chunk, 4d]
     MatrixView<Bf16> z, normed;    // [chunk, d]
     MatrixView<Bf16> main_hidden;  // [chunk, targets·d]
     BlockScratch block;
 
-    [[nodiscard]] static StepScratch take(Arena& arena, const ModelConfig& config,
+    [[nodiscard]] static StepScratch take(Arenas& arenas, const ModelConfig& config,
                                           const StepLimits& limits);
 };
 
@@ -31,14 +39,15 @@ class Step {
 public:
     // All references must outlive the step.
     [[nodiscard]] static Result<std::unique_ptr<Step>> create(const Checkpoint& checkpoint,
-                                                              Ops& ops, ExpertCache& cache,
+                                                              const StepOps& ops,
+                                                              ExpertCache& cache,
                                                               const StepLimits& limits);
-    // What `create` allocates for activations.
+    // What `create` allocates for activations where all memory is the host's.
     [[nodiscard]] static uint64_t scratch_bytes(const ModelConfig& config,
                                                 const StepLimits& limits);
 
     // Computes `tokens` at positions first, first + 1, … of the sequence that `kv` holds. logits: as `wanted` says, no
-    // rows, one row, or one a token [n, vocabulary].
+    // rows, one row, or one a token [n, vocabulary]; in the host's memory, here and below.
     [[nodiscard]] Status forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first,
                                  LogitsWanted wanted, MatrixView<float> logits);
     // Who is asked whether `forward` should go on; null: nobody.
@@ -46,15 +55,21 @@ public:
 
     // The parts of `forward`, for drafts and for tests that start in the middle.
     [[nodiscard]] Chunk chunk_of(std::span<const TokenId> tokens, int64_t first);
+    // The tokens of a chunk into streams.
+    [[nodiscard]] Status embed(std::span<const TokenId> tokens, MatrixView<Bf16> streams);
     [[nodiscard]] Status run_layer(const Chunk& chunk, LayerId layer, const BlockWeights& weights,
                                    LayerKv& kv, MatrixView<Bf16> streams);
-    void logits_of(MatrixView<const Bf16> streams, const HeadWeights& head,
-                   MatrixView<float> logits);
+    [[nodiscard]] Status logits_of(MatrixView<const Bf16> streams, const HeadWeights& head,
+                                   MatrixView<float> logits);
     // hc_head of the streams → bf16 [n, d], before its norm; the view lies in scratch.
     [[nodiscard]] MatrixView<Bf16> reduce_head(MatrixView<const Bf16> streams,
                                                const HeadWeights& head);
     // head·rmsnorm(z).
-    void project_head(MatrixView<const Bf16> z, const HeadWeights& head, MatrixView<float> logits);
+    [[nodiscard]] Status project_head(MatrixView<const Bf16> z, const HeadWeights& head,
+                                      MatrixView<float> logits);
+    // y = x·Wᵀ of one of the model's heads, to the host's memory.
+    [[nodiscard]] Status project(MatrixView<const Bf16> x, const LinearWeight& weight,
+                                 MatrixView<float> y);
 
     // Streams of the last forward's rows after the last block [n, 4d].
     [[nodiscard]] MatrixView<Bf16> streams() const { return scratch_.streams.slice_rows(0, rows_); }
@@ -63,7 +78,9 @@ public:
         return scratch_.main_hidden.slice_rows(0, rows_);
     }
 
-    [[nodiscard]] StepContext context() { return {checkpoint_.config(), ops_, rope_}; }
+    [[nodiscard]] StepContext context() {
+        return {checkpoint_.config(), ops_.dense, ops_.experts, rope_};
+    }
     [[nodiscard]] const Checkpoint& checkpoint() const { return checkpoint_; }
     [[nodiscard]] const RopeTables& rope() const { return rope_; }
     [[nodiscard]] const BlockScratch& block_scratch() const { return scratch_.block; }
@@ -73,18 +90,19 @@ public:
     [[nodiscard]] StepObserver* observer() const { return observer_; }
 
 private:
-    Step(const Checkpoint& checkpoint, Ops& ops, ExpertCache& cache, const StepLimits& limits);
+    Step(const Checkpoint& checkpoint, const StepOps& ops, ExpertCache& cache,
+         const StepLimits& limits);
     void keep_main_hidden(LayerId layer, MatrixView<const Bf16> streams);
     void hint_hash_layers(std::span<const TokenId> tokens);
 
     const Checkpoint& checkpoint_;
-    Ops& ops_;
+    const StepOps ops_;
     ExpertCache& cache_;
     const StepLimits limits_;
     const RopeTables rope_;
     StepObserver* observer_ = nullptr;
     StepWatch* watch_ = nullptr;
-    PageBuffer memory_;
+    ScratchMemory memory_;
     int64_t rows_ = 0;  // of the last forward
     StepScratch scratch_;
 };

@@ -98,22 +98,18 @@ template <class T>
 
 }  // namespace
 
-void CpuOps::attend(MatrixView<const Bf16> q, std::span<const KeyList> keys,
-                    std::span<const float> sink, MatrixView<Bf16> out) {
+void CpuOps::attend(MatrixView<const Bf16> q, const KeyLists& keys, std::span<const float> sink,
+                    MatrixView<Bf16> out) {
     ENSURE(q.cols == static_cast<int64_t>(sink.size()) * kHeadDim && out.cols == q.cols);
-    ENSURE(keys.size() == static_cast<size_t>(q.rows) && out.rows == q.rows);
+    ENSURE(keys.lists.size() == static_cast<size_t>(q.rows) && out.rows == q.rows);
     if (q.rows == 0) return;
-    size_t longest = 0;
-    for (const KeyList& list : keys)
-        longest = std::max(longest, list.window.size() + list.entries.size());
-
     // With few queries all threads work on each in turn; with many each thread has its own.
     const int threads = pool_.threads();
     const int64_t rounds = (q.rows + threads - 1) / threads;
     const bool each_its_own = rounds * threads * 4 <= q.rows * 5;
     const int64_t flights = each_its_own ? threads : 1;
 
-    const auto most_keys = static_cast<int64_t>(longest);
+    const auto most_keys = keys.longest;
     const int64_t chunks = std::max<int64_t>(chunks_of(most_keys), 1);
     const int64_t lanes = (static_cast<int64_t>(sink.size()) + 15) / 16 * 16;
     const int64_t scores = chunks * kKeyChunk * lanes;
@@ -125,7 +121,8 @@ void CpuOps::attend(MatrixView<const Bf16> q, std::span<const KeyList> keys,
         .most = take_aligned(attention_.most, flights * chunks * lanes),
         .totals = take_aligned(attention_.totals, flights * chunks * lanes)};
     const auto attend_row = [&](int64_t r, int64_t flight, int helping, const auto& run) {
-        attend_query(kernels_.attention, {q.row(r), keys[static_cast<size_t>(r)], sink, out.row(r)},
+        attend_query(kernels_.attention,
+                     {q.row(r), keys.lists[static_cast<size_t>(r)], sink, out.row(r)},
                      {.keys = first.keys + flight * most_keys,
                       .queries = first.queries + flight * kHeadDim * lanes,
                       .scores = first.scores + flight * scores,

@@ -64,8 +64,8 @@ public:
     void combine(MatrixView<const Bf16> expert_out, MatrixView<const int32_t> ids,
                  MatrixView<const Bf16> shared, MatrixView<Bf16> out) override;
     // attention.cpp
-    void attend(MatrixView<const Bf16> q, std::span<const KeyList> keys,
-                std::span<const float> sink, MatrixView<Bf16> out) override;
+    void attend(MatrixView<const Bf16> q, const KeyLists& keys, std::span<const float> sink,
+                MatrixView<Bf16> out) override;
 
     // indexer.cpp
     void index_topk(std::span<const IndexRow> q, MatrixView<const Bf16> weights,

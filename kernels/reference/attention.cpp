@@ -69,13 +69,11 @@ void attend_bf16(std::span<const Bf16> q, std::span<const Bf16* const> keys,
 
 }  // namespace reference
 
-void ReferenceOps::attend(MatrixView<const Bf16> q, std::span<const KeyList> keys,
+void ReferenceOps::attend(MatrixView<const Bf16> q, const KeyLists& keys,
                           std::span<const float> sink, MatrixView<Bf16> out) {
     ENSURE(q.cols == static_cast<int64_t>(sink.size()) * kHeadDim && out.cols == q.cols);
-    ENSURE(keys.size() == static_cast<size_t>(q.rows) && out.rows == q.rows);
-    size_t most = 0;
-    for (const KeyList& list : keys)
-        most = std::max(most, list.window.size() + list.entries.size());
+    ENSURE(keys.lists.size() == static_cast<size_t>(q.rows) && out.rows == q.rows);
+    const auto most = static_cast<size_t>(keys.longest);
     const int64_t in_flight = int64_t{4} * pool_.threads();
     const size_t each = most * sink.size();
     const size_t doubles = row_doubles(sink.size());
@@ -84,7 +82,7 @@ void ReferenceOps::attend(MatrixView<const Bf16> q, std::span<const KeyList> key
     const std::span workspace = inputs_.take(flights * doubles);
     for (int64_t first = 0; first < q.rows; first += in_flight) {
         pool_.run(std::min(in_flight, q.rows - first), [&](int64_t i) {
-            const KeyList& list = keys[static_cast<size_t>(first + i)];
+            const KeyList& list = keys.lists[static_cast<size_t>(first + i)];
             const size_t in_window = list.window.size();
             const auto decode_key = [&](size_t k, double* row) {
                 decode_row(k < in_window ? *list.window[k] : *list.entries[k - in_window], row);

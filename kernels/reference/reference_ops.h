@@ -68,8 +68,8 @@ public:
                     std::span<const IndexRow> entries, std::span<const int32_t> visible,
                     MatrixView<int32_t> picks) override;
     // attention.cpp
-    void attend(MatrixView<const Bf16> q, std::span<const KeyList> keys,
-                std::span<const float> sink, MatrixView<Bf16> out) override;
+    void attend(MatrixView<const Bf16> q, const KeyLists& keys, std::span<const float> sink,
+                MatrixView<Bf16> out) override;
     // router.cpp
     void route(MatrixView<const float> logits, std::span<const float> bias,
                MatrixView<const int32_t> fixed, const RouterConfig& config, MatrixView<int32_t> ids,

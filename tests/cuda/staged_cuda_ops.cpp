@@ -146,21 +146,18 @@ public:
                              scratch, {});
         });
     }
-    void attend(MatrixView<const Bf16> q, std::span<const KeyList> keys,
-                std::span<const float> sink, MatrixView<Bf16> out) override {
+    void attend(MatrixView<const Bf16> q, const KeyLists& keys, std::span<const float> sink,
+                MatrixView<Bf16> out) override {
         run([&](Stage& s) {
-            size_t longest = 0;
             std::vector<KeyList> lists;
-            for (const KeyList& list : keys) {
-                longest = std::max(longest, list.window.size() + list.entries.size());
+            for (const KeyList& list : keys.lists) {
                 lists.push_back({in(s, list.window), in(s, list.entries)});
             }
             // Room for three rows: more of them go one flight after another.
-            const auto keys_max = static_cast<int64_t>(longest);
             const auto heads = static_cast<int64_t>(sink.size());
             const auto scratch = *cuda::DeviceMemory::allocate(static_cast<size_t>(
-                std::min<int64_t>(q.rows, 3) * cuda::attend_scratch_bytes(heads, keys_max)));
-            cuda::attend(s.in(q), s.in(std::span<const KeyList>(lists)), keys_max, s.in(sink),
+                std::min<int64_t>(q.rows, 3) * cuda::attend_scratch_bytes(heads, keys.longest)));
+            cuda::attend(s.in(q), s.in(std::span<const KeyList>(lists)), keys.longest, s.in(sink),
                          s.out(out), scratch, {});
         });
     }

@@ -40,6 +40,7 @@ class NaiveCount final : public StepObserver {
 public:
     explicit NaiveCount(const ModelConfig& config) : config_(config) {}
 
+    [[nodiscard]] bool wants_rows() const override { return true; }
     void tap(Tap tap, LayerId, MatrixView<const Bf16> rows) override {
         if (tap == Tap::kMoeInput) input_ = rows;
     }

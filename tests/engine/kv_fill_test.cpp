@@ -18,7 +18,7 @@ const std::vector<TokenId> kNext = {{5}, {9}, {2}, {7}, {11}};
 std::vector<float> after(Runtime& runtime, int64_t length, uint64_t seed,
                          const std::vector<int64_t>& pieces) {
     Session session = new_session(runtime);
-    fill_session(session, runtime.config(), length, seed);
+    REQUIRE(fill_session(session, runtime.config(), length, seed).ok());
     CHECK(session.length() == length);
     return all_logits(runtime, session, kNext, pieces);
 }
@@ -47,7 +47,7 @@ TEST_CASE("a filled session goes on the same way in any pieces, and depends on w
 TEST_CASE("filled rows leave no trace once the session was reset") {
     const auto runtime = open_runtime(tiny_checkpoint("tiny-flash"));
     Session fresh = new_session(*runtime), filled = new_session(*runtime);
-    fill_session(filled, runtime->config(), 600, 1);
+    REQUIRE(fill_session(filled, runtime->config(), 600, 1).ok());
     filled.reset();
     CHECK(all_logits(*runtime, fresh, kNext, {2}) == all_logits(*runtime, filled, kNext, {2}));
 }

@@ -88,7 +88,10 @@ using How = Rollback::How;
 Session empty_session(int64_t context_max, int64_t rollback_max) {
     ModelConfig config;
     config.layers = {LayerKind::kWindow, LayerKind::kSparse};
-    auto kv = KvCache::create(config, 0, {context_max, rollback_max});
+    // Of one thread, which never has anything to do.
+    static Pool pool(1, Pinning::kNo);
+    static const std::unique_ptr<Ops> ops = make_reference_ops(pool);
+    auto kv = KvCache::create(*ops, config, 0, {context_max, rollback_max});
     REQUIRE(kv.ok());
     return Session(*std::move(kv));
 }

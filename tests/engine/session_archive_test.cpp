@@ -261,10 +261,10 @@ TEST_CASE("pages carry the windows of draft blocks where they are asked to") {
     CHECK(with.rows_bytes() == without.rows_bytes());
     CHECK(with.edge_bytes() == without.edge_bytes() + 3 * 128 * sizeof(KvRow));
     std::vector<std::byte> rows(with.rows_bytes()), edge(with.edge_bytes());
-    with.export_rows(session.kv(), 0, rows);
-    with.export_edge(session.kv(), 0, edge);
-    with.import_rows(other.kv(), 0, rows);
-    with.import_edge(other.kv(), 0, edge);
+    REQUIRE(with.export_rows(session.kv(), 0, rows).ok());
+    REQUIRE(with.export_edge(session.kv(), 0, edge).ok());
+    REQUIRE(with.import_rows(other.kv(), 0, rows).ok());
+    REQUIRE(with.import_edge(other.kv(), 0, edge).ok());
     other.take_over(tokens);
     const auto vocabulary = static_cast<size_t>(runtime->config().vocabulary);
     const auto block = static_cast<size_t>(runtime->config().dspark.block_size);

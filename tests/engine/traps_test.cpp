@@ -80,20 +80,21 @@ struct HandMadeLayer {
         config.layers = {kind};
         rope = RopeTables::of(config.rope);
         memory.resize(counted_bytes());
-        Arena arena(memory);
-        scratch = AttentionScratch::take(arena, config, kTokensMax, kTokensMax);
+        Arenas arenas;
+        arenas.ops = Arena(memory);
+        scratch = AttentionScratch::take(arenas, config, kTokensMax, kTokensMax);
         for (int64_t c = 0; c < kHidden; ++c) {
             wkv.set(dim_of_channel(c), c, 1);
             wo_b.set(c, dim_of_channel(c), 1);
         }
         for (int64_t i = 0; i < kHeadDim; ++i) wo_a.set(i, i, 1);
-        auto made = KvCache::create(config, 1, {kTokensMax, rollback});
+        auto made = KvCache::create(*ops, config, 1, {kTokensMax, rollback});
         REQUIRE(made.ok());
         kv = *std::move(made);
     }
 
     [[nodiscard]] size_t counted_bytes() const {
-        Arena counting;
+        Arenas counting;
         (void)AttentionScratch::take(counting, config, kTokensMax, kTokensMax);
         return counting.peak_bytes();
     }
@@ -140,8 +141,10 @@ struct HandMadeLayer {
             positions.push_back(static_cast<int32_t>(first) + static_cast<int32_t>(r));
         }
         const std::vector<TokenId> tokens(channels.size(), TokenId{0});
-        attend_chunk({config, *ops, rope}, {tokens, positions}, {0}, weights(),
-                     {x.data(), n, kHidden}, layer(), scratch, nullptr, {y.data(), n, kHidden});
+        const Status done =
+            attend_chunk({config, *ops, *ops, rope}, {tokens, first, positions}, {0}, weights(),
+                         {x.data(), n, kHidden}, layer(), scratch, nullptr, {y.data(), n, kHidden});
+        REQUIRE(done.ok());
         std::vector<std::vector<float>> out;
         for (size_t r = 0; r < channels.size(); ++r) {
             out.emplace_back();

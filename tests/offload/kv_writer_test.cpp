@@ -30,8 +30,10 @@ struct World {
 
 bool offer(KvWriter& writer, const ArchiveUser& user, const PagePath& path, KvPart part) {
     const auto bytes = bytes_of(path, part);
-    return writer.offer(user.page(path), part, bytes.size(),
-                        [&](std::span<std::byte> room) { std::ranges::copy(bytes, room.begin()); });
+    return writer.offer(user.page(path), part, bytes.size(), [&](std::span<std::byte> room) {
+        std::ranges::copy(bytes, room.begin());
+        return true;
+    });
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ public:
           tokens_(static_cast<int64_t>(trace.tokens.size())),
           watcher_(watcher) {}
 
+    [[nodiscard]] bool wants_rows() const override { return true; }
     void tap(Tap what, LayerId layer, MatrixView<const Bf16> rows) override {
         static constexpr const char* kNames[] = {"attn_norm", "attn", "ffn_norm", "ffn", "streams"};
         pass<Bf16>({layer, kNames[static_cast<size_t>(what)], tokens_}, flat(rows));
@@ -87,7 +88,7 @@ void walk_layers(Runtime& runtime, const GoldenTrace& trace, TraceWatcher& watch
     for (int32_t l = 0; l < config.layer_count(); ++l) {
         Session session = new_session(runtime);
         if (l == 0) {
-            step.context().ops.embed(weights.embed, trace.tokens, view);
+            REQUIRE(step.embed(trace.tokens, view).ok());
         } else {
             std::ranges::copy(trace.tensors.values<Bf16>(cat("layers.", l - 1, ".streams")),
                               streams.begin());

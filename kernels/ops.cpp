@@ -1,0 +1,94 @@
+// What ops do that compute in the host's memory: lists, copies. What has formulas is each implementation's own.
+
+#include "kernels/ops.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace millrace {
+
+Result<OpsMemory> Ops::allocate(uint64_t bytes, HugePages huge) {
+    PageBuffer buffer = TRY(PageBuffer::create(bytes, huge));
+    const std::span<std::byte> all = buffer.bytes();
+    return OpsMemory{all, std::make_shared<PageBuffer>(std::move(buffer))};
+}
+
+Status Ops::read(void* host, const void* from, size_t bytes) {
+    std::memcpy(host, from, bytes);
+    return {};
+}
+
+Status Ops::write(void* to, const void* host, size_t bytes) {
+    std::memcpy(to, host, bytes);
+    return {};
+}
+
+void Ops::copy(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
+
+void Ops::count(std::span<int32_t> out, int64_t first, int64_t step, int64_t divisor) {
+    for (size_t i = 0; i < out.size(); ++i) {
+        out[i] = static_cast<int32_t>((first + static_cast<int64_t>(i) * step) / divisor);
+    }
+}
+
+KeyLists Ops::list_keys(const KeySources& sources, std::span<const KvRow*> rows,
+                        std::span<KeyList> lists) {
+    const auto n = static_cast<int64_t>(lists.size());
+    const int64_t reach = sources.window - (sources.whole_chunk ? 0 : 1);
+    const int64_t oldest = std::max<int64_t>(0, sources.first - reach);
+    const int64_t end = sources.first + n;
+    const auto places = static_cast<size_t>(end - oldest);
+    for (int64_t p = oldest; p < end; ++p) {
+        rows[static_cast<size_t>(p - oldest)] = p < sources.first
+                                                    ? sources.ring + p % sources.capacity
+                                                    : sources.chunk + (p - sources.first);
+    }
+    const std::span<const KvRow*> entries = rows.subspan(places);
+    const int64_t all = sources.ratio == 0 || sources.picks.rows > 0 ? 0 : end / sources.ratio;
+    for (int64_t e = 0; e < all; ++e) entries[static_cast<size_t>(e)] = sources.entries + e;
+    KeyLists out{lists, 0};
+    for (int64_t r = 0; r < n; ++r) {
+        KeyList& list = lists[static_cast<size_t>(r)];
+        const int64_t last = sources.whole_chunk ? end - 1 : sources.first + r;
+        const int64_t from =
+            sources.whole_chunk ? oldest : std::max<int64_t>(0, last - sources.window + 1);
+        list.window =
+            rows.subspan(static_cast<size_t>(from - oldest), static_cast<size_t>(last - from + 1));
+        if (sources.picks.rows > 0) {
+            const auto picks = sources.picks.row(r);
+            const std::span<const KvRow*> own =
+                entries.subspan(static_cast<size_t>(r) * picks.size(), picks.size());
+            size_t count = 0;
+            for (; count < picks.size() && picks[count] >= 0; ++count) {
+                own[count] = sources.entries + picks[count];
+            }
+            list.entries = own.first(count);
+        } else {
+            const int64_t seen = sources.ratio == 0 ? 0 : (last + 1) / sources.ratio;
+            list.entries = entries.first(static_cast<size_t>(seen));
+        }
+        out.longest =
+            std::max(out.longest, static_cast<int64_t>(list.window.size() + list.entries.size()));
+    }
+    return out;
+}
+
+void Ops::list_contributors(const PoolSources& from, std::span<const float*> rows,
+                            std::span<PoolSource> sources) {
+    const int64_t each = int64_t{from.overlap} * from.ratio;
+    for (size_t e = 0; e < sources.size(); ++e) {
+        const int64_t end = (from.first_entry + static_cast<int64_t>(e) + 1) * from.ratio;
+        const std::span<const float*> own =
+            rows.subspan(e * static_cast<size_t>(each), static_cast<size_t>(each));
+        for (int64_t i = 0; i < each; ++i) {
+            const int64_t p = end - each + i;  // before the first token: nobody
+            own[static_cast<size_t>(i)] = p < 0 ? nullptr
+                                          : p >= from.first
+                                              ? from.chunk + (p - from.first) * from.row_width
+                                              : from.ring + p % from.capacity * from.row_width;
+        }
+        sources[e] = {own.data()};
+    }
+}
+
+}  // namespace millrace
