@@ -19,9 +19,11 @@
 namespace millrace {
 
 struct RuntimeOptions {
-    int threads = 0;          // compute threads; 0: one for every CPU that the process may use
-    std::string ops = "cpu";  // which implementation of kernels/ops.h: "cpu" or "reference"
-    CpuOptions cpu;           // how the cpu ops compute
+    int threads = 0;  // compute threads; 0: one for every CPU that the process may use
+    // Which implementation of kernels/ops.h: "cpu", "reference", or "cuda": everything but routed experts on a GPU.
+    std::string ops = "cpu";
+    CpuOptions cpu;  // how the cpu ops compute, which have the routed experts of "cuda" too
+    int gpu = 0;     // which, of "cuda"
     Pinning pinning = Pinning::kYes;  // of compute threads and of the thread that calls forward
     uint64_t ram_budget_bytes = 0;    // for expert slots; 0: all experts
     int64_t context_max = 8192;       // tokens a session may hold, at most the model's limit

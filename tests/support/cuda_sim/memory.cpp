@@ -120,33 +120,3 @@ void Machine::outside(uintptr_t at, size_t bytes) {
 }
 
 }  // namespace millrace::cuda_sim
-
-using millrace::cuda_sim::machine;
-
-cudaError_t cudaMalloc(void** at, size_t bytes) {
-    *at = machine().allocate(bytes);
-    return *at == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
-}
-cudaError_t cudaFree(void* at) {
-    return at == nullptr || machine().release(at) ? cudaSuccess : cudaErrorInvalidValue;
-}
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t) {
-    const bool down = kind == cudaMemcpyDeviceToHost;
-    if (!machine().host_access(down ? from : to, bytes, !down)) return cudaErrorInvalidValue;
-    if (bytes > 0) std::memcpy(to, from, bytes);
-    return cudaSuccess;
-}
-cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-    *stream = nullptr;
-    return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaGetDeviceCount(int* count) {
-    *count = 1;
-    return cudaSuccess;
-}
-const char* cudaGetErrorString(cudaError_t error) {
-    return error == cudaSuccess ? "no error" : "invalid value or out of memory";
-}
