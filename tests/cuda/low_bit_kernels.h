@@ -12,7 +12,7 @@ struct LowBitTask {
     const uint8_t* steps;  // the scale byte of every block
     int32_t blocks;
     float* levels;    // [blocks, 32]
-    uint32_t* pairs;  // [blocks, 16]: halves of level · step/4, two a word
+    uint32_t* pairs;  // [blocks, 16]: halves of level · step/4, columns i and i + 4 of eight
 };
 void decode_low_bit(WeightFormat format, const LowBitTask& task);
 

@@ -61,7 +61,8 @@ TEST_CASE("blocks of low-bit weights decode to their levels and values, all book
                 const ValueBlock values = decode_values(w, row, block);
                 for (size_t i = 0; i < kLowBitBlock; ++i) {
                     const size_t at = static_cast<size_t>(row * kBlocks + block) * kLowBitBlock + i;
-                    const uint32_t half = pairs[at / 2] >> (16 * (at % 2)) & 0xFFFFu;
+                    // Columns i and i + 4 of eight share a word.
+                    const uint32_t half = pairs[at / 8 * 4 + at % 4] >> (at % 8 / 4 * 16) & 0xFFFFu;
                     const float value = 4 * cuda::half_value(half) * e8m0_value(129);
                     wrong += levels[at] != static_cast<float>(want.levels[i]) ? 1 : 0;
                     wrong += std::memcmp(&value, &values[i], sizeof value) != 0 ? 1 : 0;

@@ -127,15 +127,13 @@ __device__ inline uint32_t step_halves(uint8_t scale) {
     return (0x3400u + (static_cast<uint32_t>(scale & 15) << 9)) * 0x00010001u;
 }
 
-// level · step/4 of the eight columns as halves, two a word, in order.
+// level · step/4 of the eight columns as halves, two a word: columns i and i + 4.
 __device__ inline void levels_to_halves(const EightLevels& levels, uint32_t step,
                                         uint32_t (&out)[4]) {
-    const uint32_t lower = select_bytes(levels.even, levels.odd, 0x5140u);
-    const uint32_t upper = select_bytes(levels.even, levels.odd, 0x7362u);
     const uint32_t shift = multiply_halves(step, 0xE480E480u);  // −1152
     for (int i = 0; i < 4; ++i) {
-        const uint32_t biased =
-            select_bytes(i < 2 ? lower : upper, 0x64646464u, i % 2 == 0 ? 0x4140u : 0x4342u);
+        const uint32_t biased = select_bytes(i % 2 == 0 ? levels.even : levels.odd, 0x64646464u,
+                                             i < 2 ? 0x4240u : 0x4341u);
         out[i] = fused_halves(biased, step, shift);
     }
 }
