@@ -9,13 +9,11 @@
 namespace millrace::cuda {
 namespace {
 
-constexpr int64_t kTileRows = 8;
 constexpr int64_t kJobBytes = 12;
 
 bool multiplies(const LinearWeight& weight) {
     const auto at = reinterpret_cast<uintptr_t>(weight.codes);
-    const uintptr_t alignment = weight.format == WeightFormat::kQ3s ? 4 : weight.low_bit() ? 8 : 16;
-    return weight.quantised() && weight.layout == WeightLayout::kRows && at % alignment == 0 &&
+    return weight.quantised() && weight.layout == WeightLayout::kRows && at % 16 == 0 &&
            weight.rows % 128 == 0 && weight.cols % 128 == 0;
 }
 

@@ -4,15 +4,15 @@
 //   down      per pair: out = w2 · those                                       reads hidden·inner weights, writes 2·hidden
 //
 // Bound: bandwidth of the experts' weights in a decode step: six of Flash are 76 MB of FP4 a layer. The one idea: a block
-// takes 128 outputs, the group that aq128 has one scale for, so that nothing but its codes goes from one launch to the next;
-// its 16 warps are eight tiles of 16 outputs times two halves of the columns (every other slice of 128), each with two to
-// four loads of 16 bytes a lane under way while it works on the slice before.
+// takes 128 outputs, the group that aq128 has one scale for, so that nothing but its codes goes from one launch to the next.
+// A warp has 16 outputs of one matrix (eight warps the gates, eight the ups), all columns, and two stages of 2 KiB of its
+// weight under way (tile_product.cuh): 64 KiB of a block.
 //
-// A job is some rows of one expert: up to 8, or 32 where most experts have more. With one row each pair is a job; otherwise
+// A job is some rows of one expert: up to 8, or 16 where most experts have more. With one row each pair is a job; otherwise
 // group_kernel sorts the pairs by expert, in the order of rows, each block counting all of them for one expert. Blocks of
 // jobs that do not exist, of experts that are not there or have another format end at once.
 //
-// A pair's sum: even slices in order, odd slices in order, the two added. It depends on nothing else.
+// A pair's sums are those of a warp, stage by stage: nothing of them depends on other pairs.
 
 #include "kernels/cuda/experts.h"
 
@@ -22,17 +22,14 @@
 #include "kernels/cuda/device/formulas.cuh"
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/loads.cuh"
-#include "kernels/cuda/device/slice_product.cuh"
+#include "kernels/cuda/device/tile_product.cuh"
 #include "kernels/cuda/device/warp.cuh"
 
 namespace millrace::cuda {
 namespace {
 
-constexpr int kWarps = kExpertThreads / kWarp;
-constexpr int kBlockOutputs = 128;
-constexpr int kOutputTiles = kBlockOutputs / kTileOutputs;
-constexpr int kColumnParts = kWarps / kOutputTiles;
-static_assert(kColumnParts == 2);
+// Of the eight warps of a matrix.
+constexpr int kTileWarps = kBlockOutputs / kTileOutputs;
 
 // `count` pairs of `expert`, from place `first` of the order.
 struct Job {
@@ -52,16 +49,15 @@ struct PairsTask {
     const int32_t* order;
     Fp8Rows x;
     bool x_vectors;
-    uint8_t* codes;  // of the middle
-    uint8_t* scales;
+    Fp8Rows middle;     // of each pair, without gaps
     Bf16* const* outs;  // of each pair; null: rows of out
     Bf16* out;
     int64_t out_stride;
     int64_t hidden, inner;
     float limit;
 
-    __device__ int64_t row_of(int64_t pair) const {
-        return rows != nullptr ? rows[pair] : pair / per_row;
+    __device__ int32_t row_of(int32_t pair) const {
+        return rows != nullptr ? rows[pair] : static_cast<int32_t>(pair / per_row);
     }
     __device__ int32_t id_of(int64_t pair) const {
         return ids[pair / per_row * ids_stride + pair % per_row];
@@ -76,68 +72,129 @@ __device__ inline Job job_of_block(const PairsTask& t) {
     if (t.jobs == nullptr) return {t.id_of(own), own, 1};
     return t.jobs[own];
 }
-__device__ inline int64_t pair_of(const PairsTask& t, const Job& job, int member) {
+__device__ inline int32_t pair_of(const PairsTask& t, const Job& job, int member) {
     const int32_t place = job.first + (member < job.count ? member : job.count - 1);
     return t.order == nullptr ? place : t.order[place];
 }
 
-// Sums of the block's 128 outputs: padded, so that a warp that writes its tile meets no bank twice.
-constexpr int kSumsStride = kBlockOutputs + 4;
-template <int kMatrices, int kTiles>
-struct BlockSums {
-    alignas(16) float at[kMatrices][kTiles * kTileRows][kSumsStride];
+// The rows of x that a lane reads: row lane/4 of each tile, of its sums the scales of rows 2·(lane%4) and the next.
+template <int kTiles>
+struct InputRows {
+    Fp8Rows x;
+    int32_t rows[kTiles];
+    int32_t scale_rows[kTiles][2];
+    bool vectors;  // codes lie at multiples of 8
+
+    // row_of(member): of x.
+    template <class RowOf>
+    __device__ InputRows(const Fp8Rows& all, bool fits, const RowOf& row_of)
+        : x(all), vectors(fits) {
+        const int lane = lane_of_thread();
+        for (int tile = 0; tile < kTiles; ++tile) {
+            const int first = tile * kTileRows;
+            rows[tile] = row_of(first + lane / 4);
+            for (int i = 0; i < 2; ++i) scale_rows[tile][i] = row_of(first + lane % 4 * 2 + i);
+        }
+    }
+    __device__ uint2 load(int tile, int64_t col) const {
+        if (col >= x.codes.cols) return {};
+        const uint8_t* at = x.codes.data + rows[tile] * x.codes.stride + col;
+        if (vectors) return load_vector<uint2>(at);
+        const uint4 bytes = load_bytes(at, 8);
+        return {bytes.x, bytes.y};
+    }
+    __device__ float scale(int tile, int i, int64_t col) const {
+        if (col >= x.codes.cols) return 0;
+        return e8m0_value(x.scales.data[scale_rows[tile][i] * x.scales.stride + col / 128]);
+    }
 };
 
-template <WeightFormat kFormat, int kMatrices, int kTiles>
-__device__ inline void multiply_block(const LinearWeight (&weights)[kMatrices],
-                                      const InputRows<kTiles>& x,
-                                      BlockSums<kMatrices, kTiles>& sums) {
-    const int lane = lane_of_thread();
-    const int tile_first = warp_of_thread() % kOutputTiles * kTileOutputs + lane / 4;
-    const int column_part = warp_of_thread() / kOutputTiles;
-    const int64_t output = static_cast<int64_t>(blockIdx.x) * kBlockOutputs + tile_first;
-    const int64_t slices = weights[0].cols / kSliceColumns;
-    SliceProduct<kFormat, kMatrices, kTiles> product;
-    Slice<kFormat> next[kMatrices][2];
-    const auto load = [&](int64_t slice) {
-#pragma unroll
-        for (int m = 0; m < kMatrices; ++m)
-            for (int i = 0; i < 2; ++i) next[m][i].load(weights[m], output + 8 * i, slice);
+// A warp's 16 outputs from `first` on. `ring` is its own.
+template <WeightFormat kFormat, int kTiles>
+__device__ inline void multiply_tile(const TileWeight& weight, int64_t first,
+                                     const InputRows<kTiles>& x, uint8_t* ring,
+                                     Sums (&totals)[kTiles]) {
+    using Format = Codes<kFormat>;
+    constexpr int kUnits = Format::kStageUnits;
+    constexpr int kScales = kUnits / 4;
+    const int64_t last = weight.outputs - 1;
+    const int64_t stages = (weight.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>;
+    const int quarter = lane_of_thread() % 4;
+    const auto ask_for = [&](int64_t stage, int slot) {
+        if (stage < stages)
+            copy_stage<kFormat>(weight, first, last, stage, ring + slot * kStageBytes);
+        commit_copies();
     };
-    if (column_part < slices) load(column_part);
-    for (int64_t slice = column_part; slice < slices; slice += kColumnParts) {
-        Slice<kFormat> now[kMatrices][2];
+    for (int i = 0; i < kRing - 1; ++i) ask_for(i, i);
+    int slot = 0;
+    for (int64_t stage = 0; stage < stages; ++stage) {
+        const int64_t col = stage * kStageColumns<kFormat>;
+        const auto scales = StageScales<kFormat>::load(weight, first, last, stage);
+        // Of one tile the rows, too, are asked for before the wait.
+        constexpr int kAhead = kTiles == 1 ? kUnits : 1;
+        uint2 rows[kAhead];
+        float row_scales[kScales][2];
+        if constexpr (kTiles == 1) {
 #pragma unroll
-        for (int m = 0; m < kMatrices; ++m)
-            for (int i = 0; i < 2; ++i) now[m][i] = next[m][i];
-        if (slice + kColumnParts < slices) load(slice + kColumnParts);
-        product.add(weights, now, x, slice);
-    }
-    for (int part = kColumnParts - 1; part >= 0; --part) {
-        if (column_part == part) {
+            for (int i = 0; i < kUnits; ++i) rows[i] = x.load(0, col + i * kUnit + quarter * 8);
 #pragma unroll
-            for (int m = 0; m < kMatrices; ++m) {
-                for (int tile = 0; tile < kTiles; ++tile) {
-                    for (int i = 0; i < 4; ++i) {
-                        const int row = tile * kTileRows + lane % 4 * 2 + i % 2;
-                        float& at = sums.at[m][row][tile_first + i / 2 * 8];
-                        const float own = product.totals[m][tile][i];
-                        at = part == kColumnParts - 1 ? own
-                                                      : Slice<kFormat>::finish(
-                                                            weights[m], output + i / 2 * 8, own + at);
-                    }
-                }
-            }
+            for (int i = 0; i < 2 * kScales; ++i)
+                row_scales[i / 2][i % 2] = x.scale(0, i % 2, col + i / 2 * 128);
         }
-        __syncthreads();
+        wait_for_copies<kRing - 2>();
+        __syncwarp();
+        // The slot that all lanes have left before the barrier.
+        ask_for(stage + kRing - 1, slot == 0 ? kRing - 1 : slot - 1);
+        multiply_units<kFormat, InputFormat::kFp8, kUnits>(
+            ring + slot * kStageBytes, 0, scales,
+            [&](int unit, int tile) {
+                return pairs_of<Format::kPairs>(
+                    kTiles == 1 ? rows[unit % kAhead]
+                                : x.load(tile, col + unit * kUnit + quarter * 8));
+            },
+            [&](int unit, int tile, int i) {
+                return kTiles == 1 ? row_scales[unit / 4][i]
+                                   : x.scale(tile, i, col + unit / 4 * 128);
+            },
+            totals);
+        slot = slot == kRing - 1 ? 0 : slot + 1;
     }
 }
 
-// Four sums of a member for this lane, and the member's pair.
-template <int kMatrices, int kTiles>
-__device__ inline void sums_of_lane(const BlockSums<kMatrices, kTiles>& sums, int matrix, int member,
-                                    float (&out)[4]) {
-    const auto four = load_vector<float4>(&sums.at[matrix][member][lane_of_thread() * 4]);
+// Sums of the block's 128 outputs, [matrix][row][output]: padded, so that a warp that writes its tile meets no bank twice.
+constexpr int kSumsStride = kBlockOutputs + 4;
+template <int kTiles>
+__device__ inline float* sums_of(int matrix, int row) {
+    return dynamic_shared<float>() + (matrix * kTiles * kTileRows + row) * kSumsStride;
+}
+// A warp of matrix `matrix` computes its tile, for all to read.
+template <WeightFormat kFormat, int kTiles>
+__device__ inline void multiply_block(const LinearWeight& w, int matrix,
+                                      const InputRows<kTiles>& x) {
+    const TileWeight weight{reinterpret_cast<const uint8_t*>(w.codes),
+                            reinterpret_cast<const uint8_t*>(w.scales),
+                            w.scale_format == ScaleFormat::kF32, w.cols, w.rows};
+    const int tile_first = warp_of_thread() % kTileWarps * kTileOutputs;
+    Sums totals[kTiles] = {};
+    multiply_tile<kFormat, kTiles>(
+        weight, static_cast<int64_t>(blockIdx.x) * kBlockOutputs + tile_first, x,
+        dynamic_shared<uint8_t>() + warp_of_thread() * kRing * kStageBytes, totals);
+    __syncthreads();  // sums lie where the rings were
+    const int lane = lane_of_thread();
+    for (int tile = 0; tile < kTiles; ++tile) {
+        for (int i = 0; i < 4; ++i) {
+            sums_of<kTiles>(matrix, tile * kTileRows + lane % 4 * 2 +
+                                        i % 2)[tile_first + lane / 4 + i / 2 * 8] =
+                totals[tile].at[i] * kTotalUnit<kFormat, InputFormat::kFp8>;
+        }
+    }
+    __syncthreads();
+}
+
+// This lane's four sums of a member.
+template <int kTiles>
+__device__ inline void load_sums(int matrix, int member, float (&out)[4]) {
+    const auto four = load_vector<float4>(sums_of<kTiles>(matrix, member) + lane_of_thread() * 4);
     out[0] = four.x;
     out[1] = four.y;
     out[2] = four.z;
@@ -145,73 +202,55 @@ __device__ inline void sums_of_lane(const BlockSums<kMatrices, kTiles>& sums, in
 }
 
 template <WeightFormat kFormat, int kTiles>
-__global__ void __launch_bounds__(kExpertThreads) gate_up_kernel(PairsTask t) {
-    __shared__ BlockSums<2, kTiles> sums;
+__global__ void __launch_bounds__(2 * kTileWarps * kWarp) gate_up_kernel(PairsTask t) {
     const Job job = job_of_block(t);
     if (job.count == 0 || job.expert < 0 || job.expert >= t.experts_count) return;
     const ExpertWeights& expert = t.experts[job.expert];
     if (expert.w1.codes == nullptr || expert.w1.format != kFormat) return;
-    InputRows<kTiles> x{};
-    x.vectors = t.x_vectors;
-    const int lane = lane_of_thread();
-    for (int tile = 0; tile < kTiles; ++tile) {
-        const int first = tile * kTileRows;
-        x.codes[tile] = t.x.codes.data + t.row_of(pair_of(t, job, first + lane / 4)) * t.x.codes.stride;
-        for (int i = 0; i < 2; ++i) {
-            const int64_t row = t.row_of(pair_of(t, job, first + lane % 4 * 2 + i));
-            x.scales[tile][i] = t.x.scales.data + row * t.x.scales.stride;
-        }
-    }
-    const LinearWeight weights[2] = {expert.w1, expert.w3};
-    multiply_block<kFormat, 2, kTiles>(weights, x, sums);
-    for (int member = warp_of_thread(); member < job.count; member += kWarps) {
+    const InputRows<kTiles> x(t.x, t.x_vectors,
+                              [&](int member) { return t.row_of(pair_of(t, job, member)); });
+    const int matrix = warp_of_thread() / kTileWarps;
+    multiply_block<kFormat, kTiles>(matrix == 0 ? expert.w1 : expert.w3, matrix, x);
+    for (int member = warp_of_thread(); member < job.count; member += 2 * kTileWarps) {
         const int64_t pair = pair_of(t, job, member);
         float gate[4], up[4];
-        sums_of_lane(sums, 0, member, gate);
-        sums_of_lane(sums, 1, member, up);
+        load_sums<kTiles>(0, member, gate);
+        load_sums<kTiles>(1, member, up);
         const float weight = t.weight_of(pair);
         for (int i = 0; i < 4; ++i) {
-            const float value = swiglu_of(to_float(to_bf16(gate[i])), to_float(to_bf16(up[i])), t.limit);
+            const float value =
+                swiglu_of(to_float(to_bf16(gate[i])), to_float(to_bf16(up[i])), t.limit);
             gate[i] = to_float(to_bf16(weight * value));
         }
         const uint8_t scale = fp8_scale(largest_of_lanes<kWarp>(largest_of(gate)));
         const float s = e8m0_value(scale);
         uint32_t word = 0;
         for (int i = 0; i < 4; ++i) word |= static_cast<uint32_t>(fp8_code(gate[i], s)) << (8 * i);
-        store_vector(t.codes + pair * t.inner + blockIdx.x * kBlockOutputs + lane * 4, word);
-        if (lane == 0) t.scales[pair * (t.inner / 128) + blockIdx.x] = scale;
+        const int lane = lane_of_thread();
+        store_vector(t.middle.codes.data + pair * t.inner + blockIdx.x * kBlockOutputs + lane * 4,
+                     word);
+        if (lane == 0) t.middle.scales.data[pair * (t.inner / 128) + blockIdx.x] = scale;
     }
 }
 
 template <WeightFormat kFormat, int kTiles>
-__global__ void __launch_bounds__(kExpertThreads) down_kernel(PairsTask t) {
-    __shared__ BlockSums<1, kTiles> sums;
+__global__ void __launch_bounds__(kTileWarps* kWarp) down_kernel(PairsTask t) {
     const Job job = job_of_block(t);
     if (job.count == 0 || job.expert < 0 || job.expert >= t.experts_count) return;
     const ExpertWeights& expert = t.experts[job.expert];
     if (expert.w1.codes == nullptr || expert.w2.format != kFormat) return;
-    InputRows<kTiles> x{};
-    x.vectors = true;
-    const int lane = lane_of_thread();
-    for (int tile = 0; tile < kTiles; ++tile) {
-        const int first = tile * kTileRows;
-        x.codes[tile] = t.codes + pair_of(t, job, first + lane / 4) * t.inner;
-        for (int i = 0; i < 2; ++i)
-            x.scales[tile][i] =
-                t.scales + pair_of(t, job, first + lane % 4 * 2 + i) * (t.inner / 128);
-    }
-    const LinearWeight weights[1] = {expert.w2};
-    multiply_block<kFormat, 1, kTiles>(weights, x, sums);
-    for (int member = warp_of_thread(); member < job.count; member += kWarps) {
+    const InputRows<kTiles> x(t.middle, true, [&](int member) { return pair_of(t, job, member); });
+    multiply_block<kFormat, kTiles>(expert.w2, 0, x);
+    for (int member = warp_of_thread(); member < job.count; member += kTileWarps) {
         const int64_t pair = pair_of(t, job, member);
         float values[4];
-        sums_of_lane(sums, 0, member, values);
+        load_sums<kTiles>(0, member, values);
         Bf16* out = t.outs != nullptr ? t.outs[pair] : t.out + pair * t.out_stride;
         out += static_cast<int64_t>(blockIdx.x) * kBlockOutputs;
         if (reinterpret_cast<uintptr_t>(out) % 8 == 0) {
-            store_chunk<true>(values, lane * 4, kBlockOutputs, out);
+            store_chunk<true>(values, lane_of_thread() * 4, kBlockOutputs, out);
         } else {
-            store_chunk<false>(values, lane * 4, kBlockOutputs, out);
+            store_chunk<false>(values, lane_of_thread() * 4, kBlockOutputs, out);
         }
     }
 }
@@ -336,12 +375,16 @@ __global__ void __launch_bounds__(kGroupThreads) calls_kernel(CallsTask t) {
 }
 
 template <int kTiles>
-void launch_pairs(const PairsTask& task, const FormatSet& gate_up, const FormatSet& down, int64_t jobs,
-                  Stream stream) {
-    const LaunchConfig first{{static_cast<uint32_t>(task.inner / kBlockOutputs), static_cast<uint32_t>(jobs)},
-                             kExpertThreads};
-    const LaunchConfig second{{static_cast<uint32_t>(task.hidden / kBlockOutputs), static_cast<uint32_t>(jobs)},
-                              kExpertThreads};
+void launch_pairs(const PairsTask& task, const FormatSet& gate_up, const FormatSet& down,
+                  int64_t jobs, Stream stream) {
+    const auto config = [&](int64_t outputs, uint32_t matrices) {
+        const uint32_t warps = matrices * kTileWarps;
+        return LaunchConfig{
+            {static_cast<uint32_t>(outputs / kBlockOutputs), static_cast<uint32_t>(jobs)},
+            warps * kWarp,
+            warps * kRing * kStageBytes};
+    };
+    const LaunchConfig first = config(task.inner, 2), second = config(task.hidden, 1);
     using enum WeightFormat;
     if (gate_up.has(kFp8)) launch<gate_up_kernel<kFp8, kTiles>>(first, stream, task);
     if (gate_up.has(kFp4)) launch<gate_up_kernel<kFp4, kTiles>>(first, stream, task);
@@ -359,13 +402,15 @@ void launch_pairs(const PairsTask& task, const FormatSet& gate_up, const FormatS
 void run_pairs(PairsTask task, int64_t rows, int64_t pairs, const FormatSet& gate_up,
                const FormatSet& down, const ExpertScratch& parts, const DeviceMemory& scratch,
                Stream stream) {
+    static_assert(kTileWarps * kRing * kStageBytes >= kExpertTiles * kTileRows * kSumsStride * 4);
     ENSURE(task.hidden % kBlockOutputs == 0 && task.inner % kBlockOutputs == 0 &&
            task.experts_count <= kExpertsTotalMax && pairs <= INT32_MAX);
     const ExpertConfig config = expert_config(rows, pairs, task.experts_count);
     auto* base = scratch.as<std::byte>();
-    task.codes = reinterpret_cast<uint8_t*>(base + parts.codes);
-    task.scales = reinterpret_cast<uint8_t*>(base + parts.scales);
-    task.x_vectors = reinterpret_cast<uintptr_t>(task.x.codes.data) % 8 == 0 && task.x.codes.stride % 8 == 0;
+    task.middle = {{reinterpret_cast<uint8_t*>(base + parts.codes), pairs, task.inner},
+                   {reinterpret_cast<uint8_t*>(base + parts.scales), pairs, task.inner / 128}};
+    task.x_vectors =
+        reinterpret_cast<uintptr_t>(task.x.codes.data) % 8 == 0 && task.x.codes.stride % 8 == 0;
     if (config.grouped) {
         GroupTask group{};
         group.ids = task.ids;
@@ -377,7 +422,8 @@ void run_pairs(PairsTask task, int64_t rows, int64_t pairs, const FormatSet& gat
         group.jobs = reinterpret_cast<Job*>(base + parts.jobs);
         group.jobs_max = config.jobs;
         group.order = reinterpret_cast<int32_t*>(base + parts.order);
-        launch<group_kernel>({{static_cast<uint32_t>(group.experts)}, kGroupThreads}, stream, group);
+        launch<group_kernel>({{static_cast<uint32_t>(group.experts)}, kGroupThreads}, stream,
+                             group);
         task.jobs = group.jobs;
         task.order = group.order;
     }
@@ -399,7 +445,8 @@ void run_calls(const LinearInput& x, std::span<const ExpertCall> calls, float li
     for (const ExpertCall& call : calls) {
         const auto n = static_cast<int64_t>(call.rows.size());
         ENSURE(computes(call.weights) && call.weights.w1.cols == task.hidden &&
-               call.weights.w1.rows == task.inner && call.out.rows == n && call.out.cols == task.hidden);
+               call.weights.w1.rows == task.inner && call.out.rows == n &&
+               call.out.cols == task.hidden);
         ENSURE(call.route_weights.empty() || call.route_weights.size() == call.rows.size());
         if (n == 0) continue;
         list.calls[list.count++] = {call.weights,  call.rows.data(), call.route_weights.data(),
@@ -419,8 +466,9 @@ void run_calls(const LinearInput& x, std::span<const ExpertCall> calls, float li
     list.weights = reinterpret_cast<float*>(base + parts.weights);
     list.outs = reinterpret_cast<Bf16**>(base + parts.outs);
     const int32_t threads = std::max(list.pairs, list.count);
-    launch<calls_kernel>({{static_cast<uint32_t>((threads + kGroupThreads - 1) / kGroupThreads)}, kGroupThreads},
-                         stream, list);
+    launch<calls_kernel>(
+        {{static_cast<uint32_t>((threads + kGroupThreads - 1) / kGroupThreads)}, kGroupThreads},
+        stream, list);
     task.experts = list.table;
     task.experts_count = list.count;
     task.ids = list.ids;

@@ -7,7 +7,7 @@
 // so that the launches follow from shapes alone. A pair's bits are the same in any company. One thread at a time may call;
 // nothing is allocated; calls return before the work is done.
 //
-// Codes begin at multiples of 16 bytes (of kQ3s 4, of the other low-bit formats 8), scales anywhere; layout kRows. w1 and w3
+// Codes begin at multiples of 16 bytes, scales anywhere; layout kRows. w1 and w3
 // have one format, w2 may have another: FP8, FP4 and low-bit ones. Hidden and inner columns are multiples of 128.
 
 #include <cstdint>
@@ -82,8 +82,7 @@ struct ExpertConfig {
     bool grouped = false;  // or each pair by itself
     int64_t jobs = 0;      // at most
 };
-inline constexpr int kExpertTiles = 4;
-inline constexpr int kExpertThreads = 512;
+inline constexpr int kExpertTiles = 2;
 inline constexpr int kGroupThreads = 128;
 [[nodiscard]] ExpertConfig expert_config(int64_t rows, int64_t pairs, int64_t experts);
 

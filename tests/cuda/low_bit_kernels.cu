@@ -10,20 +10,19 @@ template <WeightFormat kFormat>
 __global__ void decode_kernel(LowBitTask t) {
     const auto block = static_cast<int32_t>(blockIdx.x * blockDim.x + threadIdx.x);
     if (block >= t.blocks) return;
-    uint32_t words[cuda::kBlockWords<kFormat>];
-    for (int i = 0; i < cuda::kBlockWords<kFormat>; ++i)
-        words[i] = cuda::load_vector<uint32_t>(t.codes + block * block_bytes(kFormat) + 4 * i);
+    const uint8_t* codes = t.codes + block * block_bytes(kFormat);
     uint32_t book[cuda::kBookWords<kFormat>];
-    cuda::load_book<kFormat>(t.steps[block] >> 4, book);
-    const uint32_t step = cuda::step_halves(t.steps[block]);
+    cuda::load_book<kFormat>(cuda::book_of(t.marks[block]), book);
+    t.steps[block] = cuda::step_of(t.marks[block]);
     for (int part = 0; part < 4; ++part) {
-        const cuda::EightLevels levels = cuda::levels_of<kFormat>(words, part, book);
-        float floats[8];
-        cuda::levels_to_floats(levels, floats);
-        for (int i = 0; i < 8; ++i) t.levels[block * 32 + part * 8 + i] = floats[i];
-        uint32_t halves[4];
-        cuda::levels_to_halves(levels, step, halves);
-        for (int i = 0; i < 4; ++i) t.pairs[block * 16 + part * 4 + i] = halves[i];
+        const cuda::EightLevels levels = cuda::levels_of<kFormat>(
+            cuda::load_codes_of<kFormat>(part, [&](int byte) { return codes + byte; }), book);
+        cuda::levels_to_floats(levels, t.levels + block * 32 + part * 8);
+        uint32_t pairs[4];
+        cuda::levels_to_halves(levels, pairs);
+        for (int i = 0; i < 4; ++i) t.halves[block * 16 + part * 4 + i] = pairs[i];
+        cuda::levels_to_bf16(levels, pairs);
+        for (int i = 0; i < 4; ++i) t.bf16s[block * 16 + part * 4 + i] = pairs[i];
     }
 }
 

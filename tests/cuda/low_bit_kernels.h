@@ -9,10 +9,13 @@ namespace millrace::cuda_sim {
 
 struct LowBitTask {
     const uint8_t* codes;
-    const uint8_t* steps;  // the scale byte of every block
+    const uint8_t* marks;  // the scale byte of every block
     int32_t blocks;
-    float* levels;    // [blocks, 32]
-    uint32_t* pairs;  // [blocks, 16]: halves of level · step/4, columns i and i + 4 of eight
+    float* steps;
+    float* levels;  // [blocks, 32]
+    // [blocks, 16]: two a word, columns i and i + 4 of eight
+    uint32_t* halves;
+    uint32_t* bf16s;
 };
 void decode_low_bit(WeightFormat format, const LowBitTask& task);
 

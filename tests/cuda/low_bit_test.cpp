@@ -43,14 +43,15 @@ TEST_CASE("blocks of low-bit weights decode to their levels and values, all book
         w.codes = codes.data();
         w.scales = scales.data();
         constexpr size_t kColumns = 4 * kBlocks * kLowBitBlock;
-        std::vector<float> levels(kColumns);
-        std::vector<uint32_t> pairs(kColumns / 2);
+        std::vector<float> levels(kColumns), steps(4 * kBlocks);
+        std::vector<uint32_t> halves(kColumns / 2), bf16s(kColumns / 2);
         test::Stage stage;
         const LinearWeight on_gpu = stage.in(w);
         cuda_sim::decode_low_bit(
             format, {reinterpret_cast<const uint8_t*>(on_gpu.codes),
                      reinterpret_cast<const uint8_t*>(on_gpu.scales) + w.rows, 4 * kBlocks,
-                     stage.out(std::span(levels)).data(), stage.out(std::span(pairs)).data()});
+                     stage.out(std::span(steps)).data(), stage.out(std::span(levels)).data(),
+                     stage.out(std::span(halves)).data(), stage.out(std::span(bf16s)).data()});
         for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
             FAIL_CHECK(violation.text());
         stage.back();
@@ -58,14 +59,19 @@ TEST_CASE("blocks of low-bit weights decode to their levels and values, all book
         for (int64_t row = 0; row < w.rows; ++row) {
             for (int64_t block = 0; block < kBlocks; ++block) {
                 const LevelBlock want = decode_block(w, row, block);
-                const ValueBlock values = decode_values(w, row, block);
+                const auto number = static_cast<size_t>(row * kBlocks + block);
+                wrong += steps[number] * e8m0_value(129) != want.scale ? 1 : 0;
                 for (size_t i = 0; i < kLowBitBlock; ++i) {
-                    const size_t at = static_cast<size_t>(row * kBlocks + block) * kLowBitBlock + i;
+                    const size_t at = number * kLowBitBlock + i;
+                    const auto level = static_cast<float>(want.levels[i]);
                     // Columns i and i + 4 of eight share a word.
-                    const uint32_t half = pairs[at / 8 * 4 + at % 4] >> (at % 8 / 4 * 16) & 0xFFFFu;
-                    const float value = 4 * cuda::half_value(half) * e8m0_value(129);
-                    wrong += levels[at] != static_cast<float>(want.levels[i]) ? 1 : 0;
-                    wrong += std::memcmp(&value, &values[i], sizeof value) != 0 ? 1 : 0;
+                    const size_t word = at / 8 * 4 + at % 4, shift = at % 8 / 4 * 16;
+                    const uint32_t half = halves[word] >> shift & 0xFFFFu;
+                    const Bf16 narrow{static_cast<uint16_t>(bf16s[word] >> shift)};
+                    wrong += levels[at] != level || cuda::half_value(half) != level ||
+                                     to_float(narrow) != level
+                                 ? 1
+                                 : 0;
                 }
             }
         }

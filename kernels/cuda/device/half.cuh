@@ -27,33 +27,15 @@ inline uint32_t half_of(double x) {
 }
 #endif
 
-__device__ inline uint32_t multiply_halves(uint32_t a, uint32_t b) {
+__device__ inline uint32_t add_halves(uint32_t a, uint32_t b) {
 #if defined(__CUDACC__)
     uint32_t out = 0;
-    asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(out) : "r"(a), "r"(b));
+    asm("add.rn.f16x2 %0, %1, %2;" : "=r"(out) : "r"(a), "r"(b));
     return out;
 #else
     const auto one = [&](int shift) {
-        return half_of(static_cast<double>(half_value(a >> shift & 0xFFFFu)) *
+        return half_of(static_cast<double>(half_value(a >> shift & 0xFFFFu)) +
                        static_cast<double>(half_value(b >> shift & 0xFFFFu)))
-               << shift;
-    };
-    return one(0) | one(16);
-#endif
-}
-
-// a · b + c with one rounding.
-__device__ inline uint32_t fused_halves(uint32_t a, uint32_t b, uint32_t c) {
-#if defined(__CUDACC__)
-    uint32_t out = 0;
-    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(out) : "r"(a), "r"(b), "r"(c));
-    return out;
-#else
-    const auto one = [&](int shift) {
-        // Exact in double: two products of 11 bits.
-        return half_of(static_cast<double>(half_value(a >> shift & 0xFFFFu)) *
-                           static_cast<double>(half_value(b >> shift & 0xFFFFu)) +
-                       static_cast<double>(half_value(c >> shift & 0xFFFFu)))
                << shift;
     };
     return one(0) | one(16);

@@ -3,9 +3,8 @@
 //
 // A level is looked up by choosing bytes of registers: a book is 4, 8 or 2 · 16 levels, one, two or eight words, which a
 // lane loads for each block, and a code is what select_bytes wants in a nibble. Levels are stored plus 128, so that a byte
-// behind 0x64 is the half 1024 + 128 + level. With the block's step, fma(1152 + level, step/4, −1152 · step/4) is
-// level · step/4: every part of it and the result are exact in fp16 (at most nine bits, at most 127 · 48). So all blocks of
-// a row have one scale, 4 · 2^(base − 127), and a sum over blocks needs none on its way.
+// behind 0x64 is the half 1152 + level, and one behind 0x4B0000 the float 2²³ + 128 + level. Levels are exact in every
+// format that products are made in; what a block is worth, step · 2^(base − 127), is exact in fp32.
 //
 // The books lie in constant global memory, 64 to 512 bytes, which the first cache holds: no barrier, nothing to copy.
 
@@ -19,7 +18,6 @@
 #include "kernels/cuda/device/loads.cuh"
 #include "quant/blocks.h"
 #include "quant/codebook.h"
-#include "quant/float_codes.h"
 #include "quant/linear_weight.h"
 
 namespace millrace::cuda {
@@ -29,9 +27,7 @@ namespace millrace::cuda {
            format == WeightFormat::kQ2v;
 }
 
-// Words of a block's codes, words of a book.
-template <WeightFormat kFormat>
-inline constexpr int kBlockWords = block_bytes(kFormat) / 4;
+// Words of a book.
 template <WeightFormat kFormat>
 inline constexpr int kBookWords = kFormat == WeightFormat::kQ2s   ? 1
                                   : kFormat == WeightFormat::kQ3s ? 2
@@ -84,17 +80,30 @@ struct EightLevels {
     uint32_t even, odd;
 };
 
-// Columns 8·part … 8·part + 7 of a block.
+// A quarter of a block's codes, columns 8·part … 8·part + 7: the lower 16 bits, and of kQ3s the third bits of the first
+// four columns at bit 0, of the others at bit 8. What else stands in the words is nothing.
+struct EightCodes {
+    uint32_t lower, third;
+};
+// place(byte): where a byte of the block lies, two by two and in order.
+template <WeightFormat kFormat, class Place>
+__device__ inline EightCodes load_codes_of(int part, const Place& place) {
+    EightCodes out{load_vector<uint16_t>(place(2 * part)), 0};
+    if constexpr (kFormat == WeightFormat::kQ3s)
+        out.third =
+            static_cast<uint32_t>(load_vector<uint16_t>(place(8 + part % 2 * 2))) >> (part / 2 * 4);
+    return out;
+}
+
 template <WeightFormat kFormat>
-__device__ inline EightLevels levels_of(const uint32_t (&block)[kBlockWords<kFormat>], int part,
+__device__ inline EightLevels levels_of(const EightCodes& eight,
                                         const uint32_t (&book)[kBookWords<kFormat>]) {
-    const uint32_t codes = (part < 2 ? block[0] : block[1]) >> (16 * (part % 2));
+    const uint32_t codes = eight.lower;
     if constexpr (kFormat == WeightFormat::kQ2s) {
         return {select_bytes(book[0], 0, codes & 0x3333u),
                 select_bytes(book[0], 0, codes >> 2 & 0x3333u)};
     } else if constexpr (kFormat == WeightFormat::kQ3s) {
-        // Bits 0 … 3 of bytes 0 and 1: of these columns.
-        const uint32_t third = block[2] >> (16 * (part % 2) + 4 * (part / 2));
+        const uint32_t third = eight.third;
         const uint32_t even = (third & 0x0101u) << 2 | (third & 0x0404u) << 4;
         const uint32_t odd = (third & 0x0202u) << 1 | (third & 0x0808u) << 3;
         return {select_bytes(book[0], book[1], (codes & 0x3333u) | even),
@@ -122,23 +131,29 @@ __device__ inline void levels_to_floats(const EightLevels& levels, float* out) {
     }
 }
 
-// A block's step over four as two halves.
-__device__ inline uint32_t step_halves(uint8_t scale) {
-    return (0x3400u + (static_cast<uint32_t>(scale & 15) << 9)) * 0x00010001u;
-}
-
-// level · step/4 of the eight columns as halves, two a word: columns i and i + 4.
-__device__ inline void levels_to_halves(const EightLevels& levels, uint32_t step,
-                                        uint32_t (&out)[4]) {
-    const uint32_t shift = multiply_halves(step, 0xE480E480u);  // −1152
+// As halves, two a word: columns i and i + 4.
+__device__ inline void levels_to_halves(const EightLevels& levels, uint32_t (&out)[4]) {
     for (int i = 0; i < 4; ++i) {
         const uint32_t biased = select_bytes(i % 2 == 0 ? levels.even : levels.odd, 0x64646464u,
                                              i < 2 ? 0x4240u : 0x4341u);
-        out[i] = fused_halves(biased, step, shift);
+        out[i] = add_halves(biased, 0xE480E480u);  // −1152
     }
 }
 
-// What a sum of input · (level · step/4) is to be multiplied with, in two steps: 4 alone leaves the range of no float.
-__device__ inline float times_base(float sum, uint8_t base) { return 4 * sum * e8m0_value(base); }
+// The same in bf16.
+__device__ inline void levels_to_bf16(const EightLevels& levels, uint32_t (&out)[4]) {
+    float floats[8];
+    levels_to_floats(levels, floats);
+    for (int i = 0; i < 4; ++i) {
+        out[i] = select_bytes(std::bit_cast<uint32_t>(floats[i]),
+                              std::bit_cast<uint32_t>(floats[i + 4]), 0x7632u);
+    }
+}
+
+// Of a block's byte: its step, and which book.
+__device__ inline float step_of(uint32_t byte) {
+    return std::bit_cast<float>(0x3F800000u + ((byte & 15u) << 22));
+}
+__device__ inline int book_of(uint32_t byte) { return static_cast<int>(byte >> 4 & 15u); }
 
 }  // namespace millrace::cuda

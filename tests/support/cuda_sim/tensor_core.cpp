@@ -1,7 +1,7 @@
 // Tensor cores, matrices from shared memory, and copies that do not wait.
 //
-// The sums: products are exact. The accumulator and the products of a block (8 of bf16 or f16, all 32 of e4m3) are aligned to the
-// largest exponent among them, cut off behind 24 bits of those and behind 13 of e4m3, added exactly, and cut off again to
+// The sums: products are exact. The accumulator and the products of a block (8 of bf16 or f16, all 32 of e4m3) are
+// aligned to the largest exponent among them, cut off behind 24 bits (13 of e4m3), added exactly, and cut off again to
 // fp32. Published measurements of the hardware find such blocks and cuts, with more or fewer bits and longer blocks from
 // one generation to the next; this is the coarse end of them. No kernel may count on more.
 
@@ -49,12 +49,15 @@ double bf16_of(uint32_t word, int i) {
     return static_cast<double>(to_float(Bf16{static_cast<uint16_t>(word >> (16 * i))}));
 }
 double f16_of(uint32_t word, int i) {
-    const uint32_t bits = word >> (16 * i);
-    const auto exponent = static_cast<int>(bits >> 10 & 31u);
-    const auto mantissa = static_cast<double>(bits & 1023u);
-    double size = exponent == 0 ? std::ldexp(mantissa, -24)
-                                : std::ldexp(1024 + mantissa, exponent - 25);
-    if (exponent == 31) size = mantissa == 0 ? HUGE_VAL : std::nan("");
+    const uint32_t bits = word >> (16 * i) & 0xFFFFu;
+    const uint32_t exponent = bits >> 10 & 31u, mantissa = bits & 1023u;
+    double size = 0;
+    if (exponent == 31) {
+        size = mantissa == 0 ? HUGE_VAL : NAN;
+    } else {
+        const uint32_t whole = exponent == 0 ? mantissa : mantissa + 1024u;
+        size = std::ldexp(whole, static_cast<int>(std::max(exponent, 1u)) - 25);
+    }
     return (bits & 0x8000u) != 0 ? -size : size;
 }
 double e4m3_of(uint32_t word, int i) {
