@@ -20,27 +20,11 @@
 #include "kernels/cuda/device/codes.cuh"
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/loads.cuh"
+#include "kernels/cuda/device/product_task.cuh"
 #include "kernels/cuda/device/warp.cuh"
 
 namespace millrace::cuda {
 namespace {
-
-struct ProductTask {
-    const uint8_t* codes;
-    const uint8_t* scales;
-    bool float_scales;
-    const Bf16* x;
-    const uint8_t* x_codes;
-    const uint8_t* x_scales;
-    int64_t x_stride, x_codes_stride, x_scales_stride;
-    Bf16* y_bf16;  // one of the two
-    float* y_f32;
-    int64_t y_stride;
-    int64_t rows, cols, outputs;  // outputs of one group
-    const float* shift;           // [ratio, outputs], added at the row's position; or null
-    const int32_t* positions;
-    int ratio;
-};
 
 // Columns that are decoded together, and so often a lane's 16 bytes hold them.
 template <WeightFormat kFormat>
@@ -144,15 +128,6 @@ __device__ inline void multiply(const ProductTask& t, int64_t first_output, int6
     }
 }
 
-__device__ inline void put(const ProductTask& t, int64_t row, int64_t output, float value) {
-    if (t.shift != nullptr) value += t.shift[t.positions[row] % t.ratio * t.outputs + output];
-    if (t.y_bf16 != nullptr) {
-        t.y_bf16[row * t.y_stride + output] = to_bf16(value);
-    } else {
-        t.y_f32[row * t.y_stride + output] = value;
-    }
-}
-
 // Blocks that should fit on a processor together: 24 warps with what they have under way keep the memory busy in a decode
 // step. Several rows need their registers more than company, and odd addresses are nobody's hurry.
 template <int kRows, bool kVectors>
@@ -186,7 +161,7 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, (kBlocksTogether<kRows, kVe
 }
 
 template <WeightFormat kFormat, InputFormat kInput>
-void launch_rows(int64_t groups, Stream stream, const ProductTask& task) {
+void launch_rows(int64_t groups, Stream stream, ProductTask task) {
     // F32 weights take four columns of the input at once, element by element.
     constexpr int64_t kLane = lane_columns(kFormat);
     const bool input_fits =
@@ -197,12 +172,17 @@ void launch_rows(int64_t groups, Stream stream, const ProductTask& task) {
     const ProductConfig config =
         product_config({kFormat, task.rows, task.cols, task.outputs, groups,
                         vectors ? Alignment::kVectors : Alignment::kBytes});
-    if (!vectors) {
+    task.splits = config.splits;
+    if (config.shape != ProductShape::kNoTiles) {
+        launch_tiles(kFormat, kInput, config, stream, task);
+    } else if (!vectors) {
         launch<product_kernel<kFormat, kInput, 1, false>>(config.launch, stream, task);
-    } else if (config.rows == 1) {
-        launch<product_kernel<kFormat, kInput, 1, true>>(config.launch, stream, task);
-    } else {
-        launch<product_kernel<kFormat, kInput, kManyRows, true>>(config.launch, stream, task);
+    } else if constexpr (kFormat == WeightFormat::kF32) {
+        if (config.rows == 1) {
+            launch<product_kernel<kFormat, kInput, 1, true>>(config.launch, stream, task);
+        } else {
+            launch<product_kernel<kFormat, kInput, kRowsAtOnce, true>>(config.launch, stream, task);
+        }
     }
 }
 

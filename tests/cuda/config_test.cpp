@@ -38,7 +38,7 @@ TEST_CASE("what orders a product's sum follows from columns and format alone") {
             const uint32_t threads = product_config({format, 1, cols, 64}).launch.threads;
             CHECK(threads % kWarp == 0);
             CHECK(threads <= kSplitsMax * kWarp);
-            CHECK(threads >= kOutputs * kManyRows);  // who puts the sums
+            CHECK(threads >= kOutputs * kRowsAtOnce);  // who puts the sums
             for (const int64_t rows : {2, 5, 500})
                 CHECK(product_config({format, rows, cols, 64}).launch.threads == threads);
             CHECK(product_config({format, 1, cols, 2048, 8}).launch.threads == threads);
@@ -53,7 +53,7 @@ TEST_CASE("products cover outputs, rows and groups") {
     CHECK(one.launch.blocks.y == 1);
     CHECK(one.launch.blocks.z == 3);
     const ProductConfig many = product_config({WeightFormat::kFp8, 9, 4096, 32});
-    CHECK(many.rows == kManyRows);
+    CHECK(many.rows == kRowsAtOnce);
     CHECK(many.launch.blocks.x == 8);
     CHECK(many.launch.blocks.y == 3);
     CHECK(product_config({WeightFormat::kFp8, 9, 4096, 32, 1, Alignment::kBytes}).rows == 1);

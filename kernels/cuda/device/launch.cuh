@@ -15,6 +15,12 @@ void launch(const LaunchConfig& config, Stream stream, const Task& task) {
     const dim3 blocks(config.blocks.x, config.blocks.y, config.blocks.z);
     if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return;
 #if defined(__CUDACC__)
+    // Beyond this a kernel has to be allowed its shared memory.
+    if (config.shared_bytes > 48 * 1024) {
+        ENSURE(cudaFuncSetAttribute(reinterpret_cast<const void*>(kKernel),
+                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(config.shared_bytes)) == cudaSuccess);
+    }
     void* arguments[] = {const_cast<Task*>(&task)};
     static_cast<void>(
         cudaLaunchKernel(reinterpret_cast<const void*>(kKernel), blocks, dim3(config.threads),

@@ -61,6 +61,8 @@ void vector_store(void* to, const T& value) {
 // tensor_core.cpp; kernels/cuda/device/tensor_core.cuh says what they do.
 void multiply_bf16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4],
                    Place place = Place::current());
+void multiply_f16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4],
+                  Place place = Place::current());
 void multiply_e4m3(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4],
                    Place place = Place::current());
 void load_matrices(const void* own_row, uint32_t (&out)[4], Place place = Place::current());

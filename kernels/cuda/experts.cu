@@ -1,0 +1,523 @@
+// Routed experts (experts.h): gate and up, SwiGLU and aq128 in one launch, down in another.
+//
+//   gate_up   per pair: codes, scales = aq128(weight · silu(w1·x) · (w3·x))     reads 2·inner·hidden weights, writes inner
+//   down      per pair: out = w2 · those                                       reads hidden·inner weights, writes 2·hidden
+//
+// Bound: bandwidth of the experts' weights in a decode step: six of Flash are 76 MB of FP4 a layer. The one idea: a block
+// takes 128 outputs, the group that aq128 has one scale for, so that nothing but its codes goes from one launch to the next.
+// A warp has 16 outputs of one matrix (eight warps the gates, eight the ups), all columns, and two stages of 2 KiB of its
+// weight under way (tile_product.cuh): 64 KiB of a block.
+//
+// A job is some rows of one expert: up to 8, or 16 where most experts have more. With one row each pair is a job; otherwise
+// group_kernel sorts the pairs by expert, in the order of rows, each block counting all of them for one expert. Blocks of
+// jobs that do not exist, of experts that are not there or have another format end at once.
+//
+// A pair's sums are those of a warp, stage by stage: nothing of them depends on other pairs.
+
+#include "kernels/cuda/experts.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "kernels/cuda/device/formulas.cuh"
+#include "kernels/cuda/device/launch.cuh"
+#include "kernels/cuda/device/loads.cuh"
+#include "kernels/cuda/device/tile_product.cuh"
+#include "kernels/cuda/device/warp.cuh"
+
+namespace millrace::cuda {
+namespace {
+
+// Of the eight warps of a matrix.
+constexpr int kTileWarps = kBlockOutputs / kTileOutputs;
+
+// `count` pairs of `expert`, from place `first` of the order.
+struct Job {
+    int32_t expert, first, count;
+};
+static_assert(sizeof(Job) == 12);
+
+struct PairsTask {
+    const ExpertWeights* experts;
+    int64_t experts_count;
+    const int32_t* ids;  // of pair p: row p / per_row, column p % per_row
+    int64_t ids_stride, per_row;
+    const float* weights;  // likewise
+    int64_t weights_stride;
+    const int32_t* rows;  // of x, of each pair; null: p / per_row
+    const Job* jobs;      // null: a pair each
+    const int32_t* order;
+    Fp8Rows x;
+    bool x_vectors;
+    Fp8Rows middle;     // of each pair, without gaps
+    Bf16* const* outs;  // of each pair; null: rows of out
+    Bf16* out;
+    int64_t out_stride;
+    int64_t hidden, inner;
+    float limit;
+
+    __device__ int32_t row_of(int32_t pair) const {
+        return rows != nullptr ? rows[pair] : static_cast<int32_t>(pair / per_row);
+    }
+    __device__ int32_t id_of(int64_t pair) const {
+        return ids[pair / per_row * ids_stride + pair % per_row];
+    }
+    __device__ float weight_of(int64_t pair) const {
+        return weights[pair / per_row * weights_stride + pair % per_row];
+    }
+};
+
+__device__ inline Job job_of_block(const PairsTask& t) {
+    const auto own = static_cast<int32_t>(blockIdx.y);
+    if (t.jobs == nullptr) return {t.id_of(own), own, 1};
+    return t.jobs[own];
+}
+__device__ inline int32_t pair_of(const PairsTask& t, const Job& job, int member) {
+    const int32_t place = job.first + (member < job.count ? member : job.count - 1);
+    return t.order == nullptr ? place : t.order[place];
+}
+
+// The rows of x that a lane reads: row lane/4 of each tile, of its sums the scales of rows 2·(lane%4) and the next.
+template <int kTiles>
+struct InputRows {
+    Fp8Rows x;
+    int32_t rows[kTiles];
+    int32_t scale_rows[kTiles][2];
+    bool vectors;  // codes lie at multiples of 8
+
+    // row_of(member): of x.
+    template <class RowOf>
+    __device__ InputRows(const Fp8Rows& all, bool fits, const RowOf& row_of)
+        : x(all), vectors(fits) {
+        const int lane = lane_of_thread();
+        for (int tile = 0; tile < kTiles; ++tile) {
+            const int first = tile * kTileRows;
+            rows[tile] = row_of(first + lane / 4);
+            for (int i = 0; i < 2; ++i) scale_rows[tile][i] = row_of(first + lane % 4 * 2 + i);
+        }
+    }
+    __device__ uint2 load(int tile, int64_t col) const {
+        if (col >= x.codes.cols) return {};
+        const uint8_t* at = x.codes.data + rows[tile] * x.codes.stride + col;
+        if (vectors) return load_vector<uint2>(at);
+        const uint4 bytes = load_bytes(at, 8);
+        return {bytes.x, bytes.y};
+    }
+    __device__ float scale(int tile, int i, int64_t col) const {
+        if (col >= x.codes.cols) return 0;
+        return e8m0_value(x.scales.data[scale_rows[tile][i] * x.scales.stride + col / 128]);
+    }
+};
+
+// A warp's 16 outputs from `first` on. `ring` is its own.
+template <WeightFormat kFormat, int kTiles>
+__device__ inline void multiply_tile(const TileWeight& weight, int64_t first,
+                                     const InputRows<kTiles>& x, uint8_t* ring,
+                                     Sums (&totals)[kTiles]) {
+    using Format = Codes<kFormat>;
+    constexpr int kUnits = Format::kStageUnits;
+    constexpr int kScales = kUnits / 4;
+    const int64_t last = weight.outputs - 1;
+    const int64_t stages = (weight.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>;
+    const int quarter = lane_of_thread() % 4;
+    const auto ask_for = [&](int64_t stage, int slot) {
+        if (stage < stages)
+            copy_stage<kFormat>(weight, first, last, stage, ring + slot * kStageBytes);
+        commit_copies();
+    };
+    for (int i = 0; i < kRing - 1; ++i) ask_for(i, i);
+    int slot = 0;
+    for (int64_t stage = 0; stage < stages; ++stage) {
+        const int64_t col = stage * kStageColumns<kFormat>;
+        const auto scales = StageScales<kFormat>::load(weight, first, last, stage);
+        // Of one tile the rows, too, are asked for before the wait.
+        constexpr int kAhead = kTiles == 1 ? kUnits : 1;
+        uint2 rows[kAhead];
+        float row_scales[kScales][2];
+        if constexpr (kTiles == 1) {
+#pragma unroll
+            for (int i = 0; i < kUnits; ++i) rows[i] = x.load(0, col + i * kUnit + quarter * 8);
+#pragma unroll
+            for (int i = 0; i < 2 * kScales; ++i)
+                row_scales[i / 2][i % 2] = x.scale(0, i % 2, col + i / 2 * 128);
+        }
+        wait_for_copies<kRing - 2>();
+        __syncwarp();
+        // The slot that all lanes have left before the barrier.
+        ask_for(stage + kRing - 1, slot == 0 ? kRing - 1 : slot - 1);
+        multiply_units<kFormat, InputFormat::kFp8, kUnits>(
+            ring + slot * kStageBytes, 0, scales,
+            [&](int unit, int tile) {
+                return pairs_of<Format::kPairs>(
+                    kTiles == 1 ? rows[unit % kAhead]
+                                : x.load(tile, col + unit * kUnit + quarter * 8));
+            },
+            [&](int unit, int tile, int i) {
+                return kTiles == 1 ? row_scales[unit / 4][i]
+                                   : x.scale(tile, i, col + unit / 4 * 128);
+            },
+            totals);
+        slot = slot == kRing - 1 ? 0 : slot + 1;
+    }
+}
+
+// Sums of the block's 128 outputs, [matrix][row][output]: padded, so that a warp that writes its tile meets no bank twice.
+constexpr int kSumsStride = kBlockOutputs + 4;
+template <int kTiles>
+__device__ inline float* sums_of(int matrix, int row) {
+    return dynamic_shared<float>() + (matrix * kTiles * kTileRows + row) * kSumsStride;
+}
+// A warp of matrix `matrix` computes its tile, for all to read.
+template <WeightFormat kFormat, int kTiles>
+__device__ inline void multiply_block(const LinearWeight& w, int matrix,
+                                      const InputRows<kTiles>& x) {
+    const TileWeight weight{reinterpret_cast<const uint8_t*>(w.codes),
+                            reinterpret_cast<const uint8_t*>(w.scales),
+                            w.scale_format == ScaleFormat::kF32, w.cols, w.rows};
+    const int tile_first = warp_of_thread() % kTileWarps * kTileOutputs;
+    Sums totals[kTiles] = {};
+    multiply_tile<kFormat, kTiles>(
+        weight, static_cast<int64_t>(blockIdx.x) * kBlockOutputs + tile_first, x,
+        dynamic_shared<uint8_t>() + warp_of_thread() * kRing * kStageBytes, totals);
+    __syncthreads();  // sums lie where the rings were
+    const int lane = lane_of_thread();
+    for (int tile = 0; tile < kTiles; ++tile) {
+        for (int i = 0; i < 4; ++i) {
+            sums_of<kTiles>(matrix, tile * kTileRows + lane % 4 * 2 +
+                                        i % 2)[tile_first + lane / 4 + i / 2 * 8] =
+                totals[tile].at[i] * kTotalUnit<kFormat, InputFormat::kFp8>;
+        }
+    }
+    __syncthreads();
+}
+
+// This lane's four sums of a member.
+template <int kTiles>
+__device__ inline void load_sums(int matrix, int member, float (&out)[4]) {
+    const auto four = load_vector<float4>(sums_of<kTiles>(matrix, member) + lane_of_thread() * 4);
+    out[0] = four.x;
+    out[1] = four.y;
+    out[2] = four.z;
+    out[3] = four.w;
+}
+
+template <WeightFormat kFormat, int kTiles>
+__global__ void __launch_bounds__(2 * kTileWarps * kWarp) gate_up_kernel(PairsTask t) {
+    const Job job = job_of_block(t);
+    if (job.count == 0 || job.expert < 0 || job.expert >= t.experts_count) return;
+    const ExpertWeights& expert = t.experts[job.expert];
+    if (expert.w1.codes == nullptr || expert.w1.format != kFormat) return;
+    const InputRows<kTiles> x(t.x, t.x_vectors,
+                              [&](int member) { return t.row_of(pair_of(t, job, member)); });
+    const int matrix = warp_of_thread() / kTileWarps;
+    multiply_block<kFormat, kTiles>(matrix == 0 ? expert.w1 : expert.w3, matrix, x);
+    for (int member = warp_of_thread(); member < job.count; member += 2 * kTileWarps) {
+        const int64_t pair = pair_of(t, job, member);
+        float gate[4], up[4];
+        load_sums<kTiles>(0, member, gate);
+        load_sums<kTiles>(1, member, up);
+        const float weight = t.weight_of(pair);
+        for (int i = 0; i < 4; ++i) {
+            const float value =
+                swiglu_of(to_float(to_bf16(gate[i])), to_float(to_bf16(up[i])), t.limit);
+            gate[i] = to_float(to_bf16(weight * value));
+        }
+        const uint8_t scale = fp8_scale(largest_of_lanes<kWarp>(largest_of(gate)));
+        const float s = e8m0_value(scale);
+        uint32_t word = 0;
+        for (int i = 0; i < 4; ++i) word |= static_cast<uint32_t>(fp8_code(gate[i], s)) << (8 * i);
+        const int lane = lane_of_thread();
+        store_vector(t.middle.codes.data + pair * t.inner + blockIdx.x * kBlockOutputs + lane * 4,
+                     word);
+        if (lane == 0) t.middle.scales.data[pair * (t.inner / 128) + blockIdx.x] = scale;
+    }
+}
+
+template <WeightFormat kFormat, int kTiles>
+__global__ void __launch_bounds__(kTileWarps* kWarp) down_kernel(PairsTask t) {
+    const Job job = job_of_block(t);
+    if (job.count == 0 || job.expert < 0 || job.expert >= t.experts_count) return;
+    const ExpertWeights& expert = t.experts[job.expert];
+    if (expert.w1.codes == nullptr || expert.w2.format != kFormat) return;
+    const InputRows<kTiles> x(t.middle, true, [&](int member) { return pair_of(t, job, member); });
+    multiply_block<kFormat, kTiles>(expert.w2, 0, x);
+    for (int member = warp_of_thread(); member < job.count; member += kTileWarps) {
+        const int64_t pair = pair_of(t, job, member);
+        float values[4];
+        load_sums<kTiles>(0, member, values);
+        Bf16* out = t.outs != nullptr ? t.outs[pair] : t.out + pair * t.out_stride;
+        out += static_cast<int64_t>(blockIdx.x) * kBlockOutputs;
+        if (reinterpret_cast<uintptr_t>(out) % 8 == 0) {
+            store_chunk<true>(values, lane_of_thread() * 4, kBlockOutputs, out);
+        } else {
+            store_chunk<false>(values, lane_of_thread() * 4, kBlockOutputs, out);
+        }
+    }
+}
+
+struct GroupTask {
+    const int32_t* ids;
+    int64_t ids_stride, per_row;
+    int64_t pairs, experts;
+    int32_t rows;  // of a job
+    Job* jobs;
+    int64_t jobs_max;
+    int32_t* order;
+};
+
+__device__ inline int32_t sum_of_lanes(int32_t value) {
+    return static_cast<int32_t>(__reduce_add_sync(kAllLanes, static_cast<uint32_t>(value)));
+}
+
+// One block an expert: counts the pairs of all experts (whole numbers: their order is nothing), so that it knows where its
+// own begin, and puts those there in their order.
+__global__ void __launch_bounds__(kGroupThreads) group_kernel(GroupTask t) {
+    constexpr int kGroupWarps = kGroupThreads / kWarp;
+    __shared__ uint32_t counts[kExpertsTotalMax];
+    __shared__ int32_t parts[2][kGroupWarps];
+    const auto own = static_cast<int32_t>(blockIdx.x);
+    const auto thread = static_cast<int64_t>(threadIdx.x);
+    const auto id_of = [&](int64_t pair) {
+        return t.ids[pair / t.per_row * t.ids_stride + pair % t.per_row];
+    };
+    for (int64_t e = thread; e < t.experts; e += kGroupThreads) counts[e] = 0;
+    __syncthreads();
+    for (int64_t pair = thread; pair < t.pairs; pair += kGroupThreads) {
+        const int32_t id = id_of(pair);
+        if (id >= 0 && id < t.experts) atomicAdd(&counts[id], 1u);
+    }
+    __syncthreads();
+    const auto jobs_of = [&](int64_t e) {
+        return (static_cast<int32_t>(counts[e]) + t.rows - 1) / t.rows;
+    };
+    int32_t pairs_before = 0, jobs_before = 0;
+    for (int64_t e = thread; e < own; e += kGroupThreads) {
+        pairs_before += static_cast<int32_t>(counts[e]);
+        jobs_before += jobs_of(e);
+    }
+    pairs_before = sum_of_lanes(pairs_before);
+    jobs_before = sum_of_lanes(jobs_before);
+    if (lane_of_thread() == 0) {
+        parts[0][warp_of_thread()] = pairs_before;
+        parts[1][warp_of_thread()] = jobs_before;
+    }
+    __syncthreads();
+    pairs_before = 0;
+    jobs_before = 0;
+    for (int w = 0; w < kGroupWarps; ++w) {
+        pairs_before += parts[0][w];
+        jobs_before += parts[1][w];
+    }
+    const auto count = static_cast<int32_t>(counts[own]);
+    const int32_t jobs = jobs_of(own);
+    for (int64_t j = thread; j < jobs; j += kGroupThreads) {
+        const auto first = static_cast<int32_t>(j) * t.rows;
+        t.jobs[jobs_before + j] = {own, pairs_before + first,
+                                   count - first < t.rows ? count - first : t.rows};
+    }
+    if (own == t.experts - 1) {
+        for (int64_t j = jobs_before + jobs + thread; j < t.jobs_max; j += kGroupThreads)
+            t.jobs[j] = {0, 0, 0};
+    }
+    int32_t placed = 0;
+    for (int64_t first = 0; first < t.pairs && placed < count; first += kGroupThreads) {
+        const int64_t pair = first + thread;
+        const bool wanted = pair < t.pairs && id_of(pair) == own;
+        const uint32_t lanes = __ballot_sync(kAllLanes, wanted ? 1 : 0);
+        __syncthreads();  // parts have been read
+        if (lane_of_thread() == 0) parts[0][warp_of_thread()] = bits_of(lanes);
+        __syncthreads();
+        int32_t before = 0, all = 0;
+        for (int w = 0; w < kGroupWarps; ++w) {
+            before += w < warp_of_thread() ? parts[0][w] : 0;
+            all += parts[0][w];
+        }
+        if (wanted) {
+            const uint32_t lower = lanes & ((1u << lane_of_thread()) - 1);
+            t.order[pairs_before + placed + before + bits_of(lower)] = static_cast<int32_t>(pair);
+        }
+        placed += all;
+    }
+}
+
+struct Call {
+    ExpertWeights weights;
+    const int32_t* rows;
+    const float* route_weights;  // null: 1
+    Bf16* out;
+    int64_t out_stride;
+    int32_t first;  // pair
+};
+struct CallsTask {
+    Call calls[kCallsTogether];
+    int32_t count, pairs;
+    ExpertWeights* table;
+    int32_t* ids;
+    int32_t* rows;
+    float* weights;
+    Bf16** outs;
+};
+static_assert(sizeof(CallsTask) <= 4096);  // what a launch may carry
+
+// Calls as a table and pairs.
+__global__ void __launch_bounds__(kGroupThreads) calls_kernel(CallsTask t) {
+    const auto pair = static_cast<int32_t>(blockIdx.x * kGroupThreads + threadIdx.x);
+    if (pair < t.count) t.table[pair] = t.calls[pair].weights;
+    if (pair >= t.pairs) return;
+    int32_t c = 0;
+    while (c + 1 < t.count && t.calls[c + 1].first <= pair) c += 1;
+    const Call& call = t.calls[c];
+    const int32_t i = pair - call.first;
+    t.ids[pair] = c;
+    t.rows[pair] = call.rows[i];
+    t.weights[pair] = call.route_weights != nullptr ? call.route_weights[i] : 1;
+    t.outs[pair] = call.out + i * call.out_stride;
+}
+
+template <int kTiles>
+void launch_pairs(const PairsTask& task, const FormatSet& gate_up, const FormatSet& down,
+                  int64_t jobs, Stream stream) {
+    const auto config = [&](int64_t outputs, uint32_t matrices) {
+        const uint32_t warps = matrices * kTileWarps;
+        return LaunchConfig{
+            {static_cast<uint32_t>(outputs / kBlockOutputs), static_cast<uint32_t>(jobs)},
+            warps * kWarp,
+            warps * kRing * kStageBytes};
+    };
+    const LaunchConfig first = config(task.inner, 2), second = config(task.hidden, 1);
+    using enum WeightFormat;
+    if (gate_up.has(kFp8)) launch<gate_up_kernel<kFp8, kTiles>>(first, stream, task);
+    if (gate_up.has(kFp4)) launch<gate_up_kernel<kFp4, kTiles>>(first, stream, task);
+    if (gate_up.has(kQ3s)) launch<gate_up_kernel<kQ3s, kTiles>>(first, stream, task);
+    if (gate_up.has(kQ2s)) launch<gate_up_kernel<kQ2s, kTiles>>(first, stream, task);
+    if (gate_up.has(kQ2v)) launch<gate_up_kernel<kQ2v, kTiles>>(first, stream, task);
+    if (down.has(kFp8)) launch<down_kernel<kFp8, kTiles>>(second, stream, task);
+    if (down.has(kFp4)) launch<down_kernel<kFp4, kTiles>>(second, stream, task);
+    if (down.has(kQ3s)) launch<down_kernel<kQ3s, kTiles>>(second, stream, task);
+    if (down.has(kQ2s)) launch<down_kernel<kQ2s, kTiles>>(second, stream, task);
+    if (down.has(kQ2v)) launch<down_kernel<kQ2v, kTiles>>(second, stream, task);
+}
+
+// Everything of `task` is set but jobs and order.
+void run_pairs(PairsTask task, int64_t rows, int64_t pairs, const FormatSet& gate_up,
+               const FormatSet& down, const ExpertScratch& parts, const DeviceMemory& scratch,
+               Stream stream) {
+    static_assert(kTileWarps * kRing * kStageBytes >= kExpertTiles * kTileRows * kSumsStride * 4);
+    ENSURE(task.hidden % kBlockOutputs == 0 && task.inner % kBlockOutputs == 0 &&
+           task.experts_count <= kExpertsTotalMax && pairs <= INT32_MAX);
+    const ExpertConfig config = expert_config(rows, pairs, task.experts_count);
+    auto* base = scratch.as<std::byte>();
+    task.middle = {{reinterpret_cast<uint8_t*>(base + parts.codes), pairs, task.inner},
+                   {reinterpret_cast<uint8_t*>(base + parts.scales), pairs, task.inner / 128}};
+    task.x_vectors =
+        reinterpret_cast<uintptr_t>(task.x.codes.data) % 8 == 0 && task.x.codes.stride % 8 == 0;
+    if (config.grouped) {
+        GroupTask group{};
+        group.ids = task.ids;
+        group.ids_stride = task.ids_stride;
+        group.per_row = task.per_row;
+        group.pairs = pairs;
+        group.experts = task.experts_count;
+        group.rows = config.tiles * kTileRows;
+        group.jobs = reinterpret_cast<Job*>(base + parts.jobs);
+        group.jobs_max = config.jobs;
+        group.order = reinterpret_cast<int32_t*>(base + parts.order);
+        launch<group_kernel>({{static_cast<uint32_t>(group.experts)}, kGroupThreads}, stream,
+                             group);
+        task.jobs = group.jobs;
+        task.order = group.order;
+    }
+    if (config.tiles == 1) {
+        launch_pairs<1>(task, gate_up, down, config.jobs, stream);
+    } else {
+        launch_pairs<kExpertTiles>(task, gate_up, down, config.jobs, stream);
+    }
+}
+
+// Up to kCallsTogether calls.
+void run_calls(const LinearInput& x, std::span<const ExpertCall> calls, float limit,
+               const DeviceMemory& scratch, Stream stream) {
+    CallsTask list{};
+    PairsTask task{};
+    FormatSet gate_up, down;
+    task.hidden = calls.front().weights.w1.cols;
+    task.inner = calls.front().weights.w1.rows;
+    for (const ExpertCall& call : calls) {
+        const auto n = static_cast<int64_t>(call.rows.size());
+        ENSURE(computes(call.weights) && call.weights.w1.cols == task.hidden &&
+               call.weights.w1.rows == task.inner && call.out.rows == n &&
+               call.out.cols == task.hidden);
+        ENSURE(call.route_weights.empty() || call.route_weights.size() == call.rows.size());
+        if (n == 0) continue;
+        list.calls[list.count++] = {call.weights,  call.rows.data(), call.route_weights.data(),
+                                    call.out.data, call.out.stride,  list.pairs};
+        list.pairs += static_cast<int32_t>(n);
+        gate_up.add(call.weights.w1.format);
+        down.add(call.weights.w2.format);
+    }
+    if (list.pairs == 0) return;
+    const ExpertScratch parts = expert_scratch(list.pairs, task.inner, kCallsTogether);
+    ENSURE(parts.bytes <= static_cast<int64_t>(scratch.bytes()));
+    ENSURE(x.quantised.codes.cols == task.hidden && x.quantised.scales.cols == task.hidden / 128);
+    auto* base = scratch.as<std::byte>();
+    list.table = reinterpret_cast<ExpertWeights*>(base + parts.table);
+    list.ids = reinterpret_cast<int32_t*>(base + parts.ids);
+    list.rows = reinterpret_cast<int32_t*>(base + parts.rows);
+    list.weights = reinterpret_cast<float*>(base + parts.weights);
+    list.outs = reinterpret_cast<Bf16**>(base + parts.outs);
+    const int32_t threads = std::max(list.pairs, list.count);
+    launch<calls_kernel>(
+        {{static_cast<uint32_t>((threads + kGroupThreads - 1) / kGroupThreads)}, kGroupThreads},
+        stream, list);
+    task.experts = list.table;
+    task.experts_count = list.count;
+    task.ids = list.ids;
+    task.weights = list.weights;
+    task.ids_stride = task.weights_stride = task.per_row = 1;
+    task.rows = list.rows;
+    task.outs = list.outs;
+    task.x = x.quantised;
+    task.limit = limit;
+    // Of calls with one row each every pair is an expert of its own: nothing to group.
+    const int64_t rows = list.pairs == list.count ? 1 : list.pairs;
+    run_pairs(task, rows, list.pairs, gate_up, down, parts, scratch, stream);
+}
+
+}  // namespace
+
+void experts(const ExpertTable& table, const Fp8Rows& x, MatrixView<const int32_t> ids,
+             MatrixView<const float> weights, float limit, MatrixView<Bf16> out,
+             const DeviceMemory& scratch, Stream stream) {
+    const int64_t pairs = ids.rows * ids.cols;
+    ENSURE(weights.rows == ids.rows && weights.cols == ids.cols && x.codes.rows == ids.rows &&
+           out.rows == pairs && out.cols == table.hidden && x.codes.cols == table.hidden &&
+           x.scales.cols == table.hidden / 128);
+    if (pairs == 0) return;
+    PairsTask task{};
+    task.experts = table.experts.data();
+    task.experts_count = static_cast<int64_t>(table.experts.size());
+    task.ids = ids.data;
+    task.ids_stride = ids.stride;
+    task.per_row = ids.cols;
+    task.weights = weights.data;
+    task.weights_stride = weights.stride;
+    task.x = x;
+    task.out = out.data;
+    task.out_stride = out.stride;
+    task.hidden = table.hidden;
+    task.inner = table.inner;
+    task.limit = limit;
+    const ExpertScratch parts = expert_scratch(pairs, table.inner, task.experts_count);
+    ENSURE(parts.bytes <= static_cast<int64_t>(scratch.bytes()));
+    run_pairs(task, ids.rows, pairs, table.gate_up, table.down, parts, scratch, stream);
+}
+
+void experts(const LinearInput& x, std::span<const ExpertCall> calls, float limit,
+             const DeviceMemory& scratch, Stream stream) {
+    for (size_t first = 0; first < calls.size(); first += kCallsTogether) {
+        const size_t count = std::min<size_t>(calls.size() - first, kCallsTogether);
+        run_calls(x, calls.subspan(first, count), limit, scratch, stream);
+    }
+}
+
+}  // namespace millrace::cuda
