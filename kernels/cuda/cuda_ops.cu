@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/device/status.cuh"
+#include "kernels/cuda/experts.h"
 #include "kernels/cuda/indexer.h"
 
 namespace millrace::cuda {
@@ -42,6 +43,10 @@ Result<CudaOps> CudaOps::create(const CudaOptions& options) {
     if (options.entries_max > 0 && options.picks_max > 0) {
         ops.index_scratch_ = TRY(scratch_for(
             options.rows_max, index_scratch_bytes(options.entries_max, options.picks_max)));
+    }
+    if (options.inner_max > 0) {
+        ops.expert_scratch_ = TRY(DeviceMemory::allocate(static_cast<size_t>(
+            expert_scratch_bytes(options.rows_max, options.inner_max, kCallsTogether))));
     }
     return Result<CudaOps>(std::move(ops));
 }
@@ -84,6 +89,17 @@ void CudaOps::index_topk(std::span<const IndexRow> q, MatrixView<const Bf16> wei
 void CudaOps::attend(MatrixView<const Bf16> q, const KeyLists& keys, std::span<const float> sink,
                      MatrixView<Bf16> out) {
     cuda::attend(q, keys.lists, keys.longest, sink, out, attention_scratch_, stream_);
+}
+
+void CudaOps::expert(const LinearInput& x, std::span<const int32_t> rows,
+                     const ExpertWeights& weights, std::span<const float> route_weights,
+                     float limit, MatrixView<Bf16> out) {
+    const ExpertCall call{weights, rows, route_weights, out};
+    experts(x, {&call, 1}, limit);
+}
+
+void CudaOps::experts(const LinearInput& x, std::span<const ExpertCall> calls, float limit) {
+    cuda::experts(x, calls, limit, expert_scratch_, stream_);
 }
 
 }  // namespace millrace::cuda

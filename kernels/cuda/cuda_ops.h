@@ -24,6 +24,7 @@ struct CudaOptions {
     Stream stream;
     int64_t rows_max = 1;
     int64_t hidden_max = 0;   // hc_reduce, hc_head
+    int64_t inner_max = 0;    // experts
     int64_t heads_max = 0;    // attend, over
     int64_t keys_max = 0;     //   so many keys a row
     int64_t entries_max = 0;  // index_topk, over so many,
@@ -96,12 +97,15 @@ public:
                MatrixView<const int32_t> fixed, const RouterConfig& config, MatrixView<int32_t> ids,
                MatrixView<float> weights) override;
 
-    // cuda_ops.cu, with the functions of attention.h and indexer.h
+    // cuda_ops.cu, with the functions of attention.h, indexer.h and experts.h
     void index_topk(std::span<const IndexRow> q, MatrixView<const Bf16> weights,
                     std::span<const IndexRow> entries, std::span<const int32_t> visible,
                     MatrixView<int32_t> picks) override;
     void attend(MatrixView<const Bf16> q, const KeyLists& keys, std::span<const float> sink,
                 MatrixView<Bf16> out) override;
+    void expert(const LinearInput& x, std::span<const int32_t> rows, const ExpertWeights& weights,
+                std::span<const float> route_weights, float limit, MatrixView<Bf16> out) override;
+    void experts(const LinearInput& x, std::span<const ExpertCall> calls, float limit) override;
 
 private:
     explicit CudaOps(Stream stream) : stream_(stream) {}
@@ -114,6 +118,7 @@ private:
     DeviceMemory scratch_;  // of hc_reduce and hc_head
     DeviceMemory attention_scratch_;
     DeviceMemory index_scratch_;
+    DeviceMemory expert_scratch_;
 };
 
 }  // namespace millrace::cuda

@@ -78,6 +78,7 @@ Result<std::unique_ptr<Ops>> make_cuda_ops(int gpu, const OpsSizes& sizes) {
     auto ops = TRY(cuda::CudaOps::create({.stream = {},
                                           .rows_max = sizes.rows,
                                           .hidden_max = sizes.hidden,
+                                          .inner_max = sizes.inner,
                                           .heads_max = sizes.heads,
                                           .keys_max = sizes.keys,
                                           .entries_max = sizes.entries,

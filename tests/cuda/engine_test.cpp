@@ -1,9 +1,8 @@
-// The engine with a GPU: a whole model over the CUDA ops in the simulator.
+// The engine with a GPU: whole models over the CUDA ops in the simulator.
 
 #include <doctest/doctest.h>
 
-#include <cmath>
-
+#include "core/base/strings.h"
 #include "kernels/gpu.h"
 #include "tests/support/cuda_sim/card.h"
 #include "tests/support/cuda_sim/simulator.h"
@@ -26,37 +25,84 @@ std::vector<TokenId> some_tokens(size_t count) {
     return out;
 }
 
-void check_simulator() {
-    for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
-        FAIL_CHECK(violation.text());
+// A GPU as the simulator has it, and at the end of a test again.
+struct SimulatedCard {
+    SimulatedCard() { cuda_sim::set_options({.seed = 1}); }
+    ~SimulatedCard() {
+        for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
+            FAIL_CHECK(violation.text());
+        cuda_sim::set_card({});
+        cuda_sim::set_options({});
+    }
+};
+
+std::string refusal(const cuda_sim::Card& card, const RuntimeOptions& options = cuda_options()) {
+    cuda_sim::set_card(card);
+    const auto runtime = Runtime::open(test::tiny_checkpoint("tiny-clamp"), options);
+    cuda_sim::set_card({});
+    REQUIRE(!runtime.ok());
+    return runtime.error().message;
 }
 
 }  // namespace
 
-TEST_CASE("a model on the GPU: near the reference, and the same bits for any chunking") {
-    cuda_sim::set_options({.seed = 1});
-    const Path checkpoint = test::tiny_checkpoint("tiny-a");
-    const auto tokens = some_tokens(19);
-    const auto reference = test::open_runtime(checkpoint);
-    Session canonical = test::new_session(*reference);
-    const auto expected = test::all_logits(*reference, canonical, tokens, {19});
-
-    const auto runtime = test::open_runtime(checkpoint, cuda_options());
+TEST_CASE("a model on the GPU gives the same bits for any chunking and after going back") {
+    const SimulatedCard card;
+    const auto tokens = some_tokens(21);
+    const auto runtime = test::open_runtime(test::tiny_checkpoint("tiny-clamp"), cuda_options());
+    CHECK(runtime->plan().on_gpu);
     Session whole = test::new_session(*runtime);
-    const auto logits = test::all_logits(*runtime, whole, tokens, {19});
-    check_simulator();
-    double most = 0, square = 0;
-    for (size_t i = 0; i < logits.size(); ++i) {
-        most = std::max(most, std::fabs(static_cast<double>(logits[i]) - expected[i]));
-        square += static_cast<double>(expected[i]) * expected[i];
-    }
-    MESSAGE("logits differ by at most ", most, "; their size is ",
-            std::sqrt(square / static_cast<double>(logits.size())));
-    CHECK(most < 0.1);
-
+    const auto logits = test::all_logits(*runtime, whole, tokens, {21});
     Session pieces = test::new_session(*runtime);
-    CHECK(test::all_logits(*runtime, pieces, tokens, {1, 2, 7, 3, 1}) == logits);
-    check_simulator();
+    CHECK(test::all_logits(*runtime, pieces, tokens, {1, 2, 8, 9, 1}) == logits);
+
+    whole.roll_back(17);
+    const auto last = test::all_logits(*runtime, whole, std::span(tokens).subspan(17), {3, 1});
+    const auto vocabulary = static_cast<size_t>(runtime->config().vocabulary);
+    CHECK(std::ranges::equal(last, std::span(logits).subspan(17 * vocabulary)));
+}
+
+TEST_CASE("what is missing for the GPU is said in one sentence") {
+    const SimulatedCard restored;
+    CHECK(refusal({.driver = 0}) ==
+          "there is no NVIDIA driver on this machine; install one for CUDA 13.0 or newer, or take "
+          "--ops cpu");
+    CHECK(refusal({.driver = 12040}) ==
+          "the NVIDIA driver is for CUDA 12.4 and this program needs 13.0; update the driver, or "
+          "take --ops cpu");
+    CHECK(refusal({.count = 0}).starts_with("the NVIDIA driver shows no GPU ("));
+    CHECK(refusal({.name = "Titan V", .major = 7}) ==
+          "GPU 0, Titan V, has compute capability 7.0; 8.0 or newer is needed (Ampere of 2020); "
+          "take --ops cpu");
+    RuntimeOptions second = cuda_options();
+    second.gpu = 1;
+    CHECK(refusal({}, second) == "there is no GPU number 1; this machine has 1, counted from 0");
+    const std::string taken = refusal({.memory_bytes = uint64_t{1} << 20});
+    CAPTURE(taken);
+    CHECK(taken.starts_with("the GPU has 1.0 MiB free, and "));
+    CHECK(taken.find("lower --context") != std::string::npos);
+}
+
+TEST_CASE("a GPU that falls off its bus fails the step in words, wherever it is, and no sooner") {
+    const SimulatedCard restored;
+    const auto tokens = some_tokens(3);
+    const auto runtime = test::open_runtime(test::tiny_checkpoint("tiny-clamp"), cuda_options());
+    std::vector<float> logits(static_cast<size_t>(runtime->config().vocabulary));
+    const MatrixView<float> row(logits.data(), 1, runtime->config().vocabulary);
+    int failed = 0;
+    for (const int64_t calls : {0, 1, 7, 20, 45}) {
+        Session session = test::new_session(*runtime);
+        cuda_sim::set_card({.calls_left = calls});
+        const Status done = runtime->forward(session, tokens, LogitsWanted::kLast, row);
+        cuda_sim::set_card({});
+        if (done.ok()) continue;
+        ++failed;
+        CHECK(done.error().message == "the GPU stopped working: the device is no longer there");
+        CHECK(session.length() == 0);
+    }
+    CHECK(failed >= 4);
+    Session session = test::new_session(*runtime);
+    CHECK(runtime->forward(session, tokens, LogitsWanted::kLast, row).ok());
 }
 
 }  // namespace millrace

@@ -59,6 +59,10 @@ void wrong(Fault fault, const void* description, const std::string& what) {
 extern "C" {
 
 void __tsan_init() {}
+// The host's part of the sources counts references (std::shared_ptr); kernels have their own atomics.
+int __tsan_atomic32_fetch_add(volatile int* at, int value, int /*order*/) {
+    return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);
+}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit(void*) {}
 void __tsan_vptr_update(void**, void*) {}
