@@ -9,14 +9,11 @@ Nearly all of the time goes to the compiler. So a run takes EVERY_TIME alone, wh
 
 import argparse
 import dataclasses
-import json
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-KERNELS = "kernels/cuda"
+from simulated_build import KERNELS, ROOT, Build
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,44 +167,19 @@ KINDS = {
 EVERY_TIME = {what for mutations in KINDS.values() for what in mutations}
 
 
-class Build:
-    """How the build compiles the kernels and links test_cuda."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        entries = json.loads((directory / "compile_commands.json").read_text())
-        self.commands = {Path(e["file"]).name: e for e in entries if e["file"].startswith(str(ROOT / KERNELS))
-                         and e["file"].endswith(".cu") and "fsanitize=thread" in e["command"]}
-        found = subprocess.run(["ninja", "-C", str(directory), "-t", "commands", "test_cuda"], check=True, text=True,
-                               stdout=subprocess.PIPE).stdout.splitlines()
-        self.link = found[-1]
-
-    def make(self, mutation, folder):
-        """The mutated program, or None when it does not compile."""
-        source = (ROOT / KERNELS / mutation.path).read_text()
-        if source.count(mutation.old) != 1:
-            raise ValueError(f"{mutation.path}: “{mutation.old}” stands there {source.count(mutation.old)} times, not once")
-        changed = folder / KERNELS / mutation.path
-        changed.parent.mkdir(parents=True, exist_ok=True)
-        changed.write_text(source.replace(mutation.old, mutation.new))
-        entry = self.commands[mutation.unit]
-        unit = changed if mutation.path == mutation.unit else Path(entry["file"])
-        command, target = [], str(folder / "unit.o")
-        words = shlex.split(entry["command"])
-        original = words[words.index("-o") + 1]
-        for word in words:
-            command.append({original: target, entry["file"]: str(unit)}.get(word, word))
-        command.insert(command.index("-c"), f"-I{folder}")
-        position = next(i for i, word in enumerate(command) if word.startswith("-I"))
-        command.insert(position, command.pop(command.index(f"-I{folder}")))
-        if subprocess.run(command, cwd=entry["directory"], check=False).returncode != 0:
-            return None
-        program = folder / "test_cuda"
-        link = self.link.replace(original, target)
-        output = shlex.split(link)
-        link = link.replace(f" -o {output[output.index('-o') + 1]} ", f" -o {program} ")
-        subprocess.run(link, cwd=self.directory, shell=True, check=True)
-        return program
+def make(build, mutation, folder):
+    """The mutated program, or None when it does not compile."""
+    source = (ROOT / KERNELS / mutation.path).read_text()
+    if source.count(mutation.old) != 1:
+        raise ValueError(f"{mutation.path}: “{mutation.old}” stands there {source.count(mutation.old)} times, not once")
+    changed = folder / KERNELS / mutation.path
+    changed.parent.mkdir(parents=True, exist_ok=True)
+    changed.write_text(source.replace(mutation.old, mutation.new))
+    unit = changed if mutation.path == mutation.unit else None
+    if not build.compile(mutation.unit, folder / "unit.o", unit, folder):
+        return None
+    build.link(folder / "test_cuda", {mutation.unit: folder / "unit.o"})
+    return folder / "test_cuda"
 
 
 def check_choice():
@@ -234,7 +206,7 @@ def main():
         chosen = [m for m in MUTATIONS if arguments.all or m.what in EVERY_TIME]
     for number, mutation in enumerate(chosen):
         folder = build.directory / "mutations" / str(number)
-        program = build.make(mutation, folder)
+        program = make(build, mutation, folder)
         if program is None:
             print(f"does not compile: {mutation.what}")
             missed += 1

@@ -98,6 +98,13 @@ int __tsan_atomic8_load(const void* at, int) {
     return *static_cast<const volatile signed char*>(at);
 }
 
+// The counters of --coverage; kernels' own atomics are functions of the simulator.
+uint64_t __tsan_atomic64_fetch_add(volatile uint64_t* at, uint64_t value, int) {
+    const uint64_t before = *at;
+    *at = before + value;
+    return before;
+}
+
 void __ubsan_handle_out_of_bounds(void* description, uintptr_t index) {
     wrong(Fault::kIndexBounds, description, "index " + std::to_string(index) + " of an array");
 }

@@ -150,6 +150,7 @@ cudaError_t cudaFree(void* at) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t) {
     const bool down = kind == cudaMemcpyDeviceToHost;
+    if (machine().options.lost) return cudaErrorInvalidValue;
     if (!machine().host_access(down ? from : to, bytes, !down)) return cudaErrorInvalidValue;
     if (bytes > 0) std::memcpy(to, from, bytes);
     return cudaSuccess;
@@ -159,9 +160,11 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+    return machine().options.lost ? cudaErrorInvalidValue : cudaSuccess;
+}
 cudaError_t cudaGetDeviceCount(int* count) {
-    *count = 1;
+    *count = machine().options.devices;
     return cudaSuccess;
 }
 const char* cudaGetErrorString(cudaError_t error) {

@@ -60,6 +60,8 @@ struct Options {
     bool statistics = false;  // counts what warps access together; several times slower
     // A thread that makes more accesses without waiting once will never end.
     int64_t accesses_max = 200'000'000;
+    int devices = 1;    // that the runtime names
+    bool lost = false;  // the context: copies and waiting fail
 };
 void set_options(const Options& options);
 
