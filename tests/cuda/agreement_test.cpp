@@ -322,7 +322,7 @@ TEST_CASE_FIXTURE(Comparison, "agreement of the mixture") {
                }),
            0);
     report("route, weights", "5 × 256, best 6", "fp32",
-           run(chosen,
+           run(Rows<float>(kMany, 6),
                [&](Ops& o, MatrixView<float> out) {
                    o.route(logits.view, bias, {}, {6, 1.5F}, ids.view, out);
                }),
