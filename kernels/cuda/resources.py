@@ -11,9 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import doc_table
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 OPTIONS = ["-std=c++20", "-O2", "--fmad=false", "--expt-relaxed-constexpr", "-Xptxas=-v", "-Xcompiler=-ffp-contract=off"]
-BEGIN, END = "<!-- resources -->", "<!-- end of resources -->"
 ENTRY = re.compile(r"Compiling entry function '(\w+)'.*\n.*\n\s*(\d+) bytes stack frame, (\d+) bytes spill stores, "
                    r"(\d+) bytes spill loads\n.*?Used (\d+) registers(.*)")
 
@@ -65,9 +66,7 @@ def main():
     print(text)
     print(f"{len(lines) - 2} kernels, {wrong} with a stack or spills")
     if arguments.write:
-        page = ROOT / "docs/cuda.md"
-        before, rest = page.read_text().split(BEGIN)
-        page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+        doc_table.write("resources", text)
     return 1 if wrong or len(lines) == 2 else 0
 
 

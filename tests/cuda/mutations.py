@@ -1,19 +1,19 @@
-"""mutations.py --build DIR: breaks the CUDA kernels one way after another; each time some test must fail.
+"""mutations.py --build DIR [--all] [--only TEXT]: breaks the CUDA kernels one way after another; each time some test must fail.
 
 Each mutation is a change of one place of a source. The kernels it reaches are compiled as the build compiles them, linked
 with everything else of test_cuda, and the tests of those ops are run. A mutation that no test notices fails this script.
+
+Nearly all of the time goes to the compiler. So a run takes EVERY_TIME alone, which has every .cu and every kind of mistake
+(KINDS); --all takes the whole list.
 """
 
 import argparse
 import dataclasses
-import json
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-KERNELS = "kernels/cuda"
+from simulated_build import KERNELS, ROOT, Build
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Mutation:
     new: str
     unit: str  # the .cu that is compiled again
     tests: str  # --source-file
-    cases: str = "*"  # --test-case
+    cases: str  # --test-case
 
 
 ROWS, GRIDS, MIXTURE = "*/cpu_rows_test.cpp", "*/cpu_grids_test.cpp", "*/cpu_mixture_test.cpp"
@@ -150,57 +150,63 @@ MUTATIONS = [
 ]
 
 
-class Build:
-    """How the build compiles the kernels and links test_cuda."""
+# What a kernel can get wrong, and the mutations of each kind that every run takes.
+KINDS = {
+    "a barrier of the block missing": ["no barrier in the sum of a block", "pieces of a row added without a barrier",
+                                       "scores without a barrier", "weights and values without a barrier"],
+    "a barrier of the warp missing": ["entries staged before all have been read"],
+    "the wrong lane": ["the sum of half a warp", "the wrong half of a butterfly", "sums of other heads"],
+    "the end of a row or list": ["no tail check when storing", "one too many of the last score"],
+    "an address that vectors do not fit": ["vectors whatever the address"],
+    "the wrong index": ["scales of FP4 by the wrong index", "comb turned over", "overlapped channels not shifted"],
+    "a rounding left out": ["a head's factor not rounded", "weights of values not rounded"],
+    "the order of a sum": ["a row alone is summed in another way", "experts summed in the order of choice"],
+    "ties": ["ties go to the higher id"],
+    "NaN": ["a signalling NaN made quiet"],
+}
+EVERY_TIME = {what for mutations in KINDS.values() for what in mutations}
 
-    def __init__(self, directory):
-        self.directory = directory
-        entries = json.loads((directory / "compile_commands.json").read_text())
-        self.commands = {Path(e["file"]).name: e for e in entries if e["file"].startswith(str(ROOT / KERNELS))
-                         and e["file"].endswith(".cu") and "fsanitize=thread" in e["command"]}
-        found = subprocess.run(["ninja", "-C", str(directory), "-t", "commands", "test_cuda"], check=True, text=True,
-                               stdout=subprocess.PIPE).stdout.splitlines()
-        self.link = found[-1]
 
-    def make(self, mutation, folder):
-        """The mutated program, or None when it does not compile."""
-        source = (ROOT / KERNELS / mutation.path).read_text()
-        if source.count(mutation.old) != 1:
-            raise ValueError(f"{mutation.path}: “{mutation.old}” stands there {source.count(mutation.old)} times, not once")
-        changed = folder / KERNELS / mutation.path
-        changed.parent.mkdir(parents=True, exist_ok=True)
-        changed.write_text(source.replace(mutation.old, mutation.new))
-        entry = self.commands[mutation.unit]
-        unit = changed if mutation.path == mutation.unit else Path(entry["file"])
-        command, target = [], str(folder / "unit.o")
-        words = shlex.split(entry["command"])
-        original = words[words.index("-o") + 1]
-        for word in words:
-            command.append({original: target, entry["file"]: str(unit)}.get(word, word))
-        command.insert(command.index("-c"), f"-I{folder}")
-        position = next(i for i, word in enumerate(command) if word.startswith("-I"))
-        command.insert(position, command.pop(command.index(f"-I{folder}")))
-        if subprocess.run(command, cwd=entry["directory"], check=False).returncode != 0:
-            return None
-        program = folder / "test_cuda"
-        link = self.link.replace(original, target)
-        output = shlex.split(link)
-        link = link.replace(f" -o {output[output.index('-o') + 1]} ", f" -o {program} ")
-        subprocess.run(link, cwd=self.directory, shell=True, check=True)
-        return program
+def make(build, mutation, folder):
+    """The mutated program, or None when it does not compile."""
+    source = (ROOT / KERNELS / mutation.path).read_text()
+    if source.count(mutation.old) != 1:
+        raise ValueError(f"{mutation.path}: “{mutation.old}” stands there {source.count(mutation.old)} times, not once")
+    changed = folder / KERNELS / mutation.path
+    changed.parent.mkdir(parents=True, exist_ok=True)
+    changed.write_text(source.replace(mutation.old, mutation.new))
+    unit = changed if mutation.path == mutation.unit else None
+    if not build.compile(mutation.unit, folder / "unit.o", unit, folder):
+        return None
+    build.link(folder / "test_cuda", {mutation.unit: folder / "unit.o"})
+    return folder / "test_cuda"
+
+
+def check_choice():
+    """What runs every time is in the list, and leaves out no .cu that the list changes."""
+    unknown = EVERY_TIME - {m.what for m in MUTATIONS}
+    left_out = {m.unit for m in MUTATIONS} - {m.unit for m in MUTATIONS if m.what in EVERY_TIME}
+    untouched = {p.name for p in (ROOT / KERNELS).glob("*.cu") if "__global__" in p.read_text()} - {m.unit for m in MUTATIONS}
+    if unknown or left_out or untouched:
+        raise ValueError(f"no such mutation: {unknown}; no mutation every time: {left_out}; none at all: {untouched}")
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=Path, required=True)
-    parser.add_argument("--only", default="", help="mutations whose description holds this")
+    parser.add_argument("--all", action="store_true", help="the whole list")
+    parser.add_argument("--only", help="of the whole list, those whose description holds this")
     arguments = parser.parse_args()
+    check_choice()
     build = Build(arguments.build.resolve())
     missed = 0
-    chosen = [m for m in MUTATIONS if arguments.only in m.what]
+    if arguments.only is not None:
+        chosen = [m for m in MUTATIONS if arguments.only in m.what]
+    else:
+        chosen = [m for m in MUTATIONS if arguments.all or m.what in EVERY_TIME]
     for number, mutation in enumerate(chosen):
         folder = build.directory / "mutations" / str(number)
-        program = build.make(mutation, folder)
+        program = make(build, mutation, folder)
         if program is None:
             print(f"does not compile: {mutation.what}")
             missed += 1
@@ -213,7 +219,7 @@ def main():
         missed += not caught
         reason = next((line.strip() for line in done.stdout.splitlines() if "thread (" in line or "ERROR" in line), "")
         print(f"{'caught' if caught else 'MISSED'}: {mutation.what} [{reason[:110]}]", flush=True)
-    print(f"{len(chosen) - missed} of {len(chosen)} mutations caught")
+    print(f"{len(chosen) - missed} of {len(chosen)} mutations caught, of {len(MUTATIONS)} in the list")
     return 1 if missed else 0
 
 

@@ -6,15 +6,18 @@
 namespace {
 
 using millrace::cuda_sim::Access;
+using millrace::cuda_sim::checking;
 using millrace::cuda_sim::Fault;
 using millrace::cuda_sim::machine;
 using millrace::cuda_sim::Unchecked;
 
-void note(const void* at, size_t bytes, Access access, bool must_align, const void* from) {
-    if (!machine().checking) return;
+// With the number of bytes known; all of it is here, and hardly anything is called while nothing is wrong.
+template <Access kAccess>
+[[gnu::always_inline]] inline void note(const void* at, size_t bytes, bool must_align, void* from) {
+    if (!checking) return;
     const Unchecked unchecked;
-    machine().access(reinterpret_cast<uintptr_t>(at), bytes, access, must_align,
-                     reinterpret_cast<uintptr_t>(from));
+    millrace::cuda_sim::the_machine->access_as<kAccess>(
+        reinterpret_cast<uintptr_t>(at), bytes, must_align, reinterpret_cast<uintptr_t>(from));
 }
 
 // The compiler describes the place of a wrong index or shift; the line follows the file's name.
@@ -24,7 +27,7 @@ struct Described {
 };
 
 void wrong(Fault fault, const void* description, const std::string& what) {
-    if (!machine().checking) return;
+    if (!checking) return;
     const Unchecked unchecked;
     const auto* place = static_cast<const Described*>(description);
     machine().fail(fault, what + " in line " + std::to_string(place->line));
@@ -34,24 +37,24 @@ void wrong(Fault fault, const void* description, const std::string& what) {
 
 #define MILLRACE_ACCESS(bytes)                                               \
     void __tsan_read##bytes(void* at) {                                      \
-        note(at, bytes, Access::kRead, true, __builtin_return_address(0));   \
+        note<Access::kRead>(at, bytes, true, __builtin_return_address(0));   \
     }                                                                        \
     void __tsan_write##bytes(void* at) {                                     \
-        note(at, bytes, Access::kWrite, true, __builtin_return_address(0));  \
+        note<Access::kWrite>(at, bytes, true, __builtin_return_address(0));  \
     }                                                                        \
     void __tsan_unaligned_read##bytes(void* at) {                            \
-        note(at, bytes, Access::kRead, false, __builtin_return_address(0));  \
+        note<Access::kRead>(at, bytes, false, __builtin_return_address(0));  \
     }                                                                        \
     void __tsan_unaligned_write##bytes(void* at) {                           \
-        note(at, bytes, Access::kWrite, false, __builtin_return_address(0)); \
+        note<Access::kWrite>(at, bytes, false, __builtin_return_address(0)); \
     }                                                                        \
     void __tsan_read_write##bytes(void* at) {                                \
-        note(at, bytes, Access::kRead, true, __builtin_return_address(0));   \
-        note(at, bytes, Access::kWrite, true, __builtin_return_address(0));  \
+        note<Access::kRead>(at, bytes, true, __builtin_return_address(0));   \
+        note<Access::kWrite>(at, bytes, true, __builtin_return_address(0));  \
     }                                                                        \
     void __tsan_unaligned_read_write##bytes(void* at) {                      \
-        note(at, bytes, Access::kRead, false, __builtin_return_address(0));  \
-        note(at, bytes, Access::kWrite, false, __builtin_return_address(0)); \
+        note<Access::kRead>(at, bytes, false, __builtin_return_address(0));  \
+        note<Access::kWrite>(at, bytes, false, __builtin_return_address(0)); \
     }
 
 #pragma GCC diagnostic push
@@ -75,28 +78,35 @@ MILLRACE_ACCESS(8)
 MILLRACE_ACCESS(16)
 
 void __tsan_read_range(void* at, size_t bytes) {
-    note(at, bytes, Access::kRead, false, __builtin_return_address(0));
+    note<Access::kRead>(at, bytes, false, __builtin_return_address(0));
 }
 void __tsan_write_range(void* at, size_t bytes) {
-    note(at, bytes, Access::kWrite, false, __builtin_return_address(0));
+    note<Access::kWrite>(at, bytes, false, __builtin_return_address(0));
 }
 void* __tsan_memcpy(void* to, const void* from, size_t bytes) {
-    note(from, bytes, Access::kRead, false, __builtin_return_address(0));
-    note(to, bytes, Access::kWrite, false, __builtin_return_address(0));
+    note<Access::kRead>(from, bytes, false, __builtin_return_address(0));
+    note<Access::kWrite>(to, bytes, false, __builtin_return_address(0));
     return std::memcpy(to, from, bytes);
 }
 void* __tsan_memmove(void* to, const void* from, size_t bytes) {
-    note(from, bytes, Access::kRead, false, __builtin_return_address(0));
-    note(to, bytes, Access::kWrite, false, __builtin_return_address(0));
+    note<Access::kRead>(from, bytes, false, __builtin_return_address(0));
+    note<Access::kWrite>(to, bytes, false, __builtin_return_address(0));
     return std::memmove(to, from, bytes);
 }
 void* __tsan_memset(void* to, int value, size_t bytes) {
-    note(to, bytes, Access::kWrite, false, __builtin_return_address(0));
+    note<Access::kWrite>(to, bytes, false, __builtin_return_address(0));
     return std::memset(to, value, bytes);
 }
 // The guard of a function's static variable.
 int __tsan_atomic8_load(const void* at, int) {
     return *static_cast<const volatile signed char*>(at);
+}
+
+// The counters of --coverage; kernels' own atomics are functions of the simulator.
+uint64_t __tsan_atomic64_fetch_add(volatile uint64_t* at, uint64_t value, int) {
+    const uint64_t before = *at;
+    *at = before + value;
+    return before;
 }
 
 void __ubsan_handle_out_of_bounds(void* description, uintptr_t index) {
