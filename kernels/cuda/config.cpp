@@ -69,7 +69,7 @@ ProductConfig product_config(const ProductProblem& problem) {
             threads};
         return config;
     }
-    if (true || problem.rows <= kFewRowsMax) {
+    if (problem.rows <= kFewRowsMax) {
         config.rows = kTileRows;
         config.launch = {
             {pieces(problem.outputs, kTileOutputs), pieces(problem.rows, kTileRows), groups},

@@ -82,13 +82,13 @@ struct ProductConfig {
     int splits = 1;  // of the columns; of format and columns alone
 };
 [[nodiscard]] ProductConfig product_config(const ProductProblem& problem);
-// Columns of a weight that a lane takes at once: 16 bytes of codes.
+// Columns of a weight that a lane takes at once: 16 bytes of codes, or a block.
 [[nodiscard]] constexpr int lane_columns(WeightFormat format) {
     switch (format) {
         case WeightFormat::kF32: return 4;
         case WeightFormat::kBf16: return 8;
-        case WeightFormat::kFp4: return 32;
-        default: return 16;
+        case WeightFormat::kFp8: return 16;
+        default: return 32;
     }
 }
 

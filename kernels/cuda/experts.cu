@@ -115,8 +115,7 @@ __device__ inline void multiply_tile(const TileWeight& weight, int64_t first,
                                      const InputRows<kTiles>& x, uint8_t* ring,
                                      Sums (&totals)[kTiles]) {
     using Format = Codes<kFormat>;
-    constexpr int kUnits = Format::kStageUnits;
-    constexpr int kScales = kUnits / 4;
+    constexpr int kUnits = 4, kParts = Format::kStageUnits / kUnits;  // of 128 columns each
     const int64_t last = weight.outputs - 1;
     const int64_t stages = (weight.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>;
     const int quarter = lane_of_thread() % 4;
@@ -128,35 +127,39 @@ __device__ inline void multiply_tile(const TileWeight& weight, int64_t first,
     for (int i = 0; i < kRing - 1; ++i) ask_for(i, i);
     int slot = 0;
     for (int64_t stage = 0; stage < stages; ++stage) {
-        const int64_t col = stage * kStageColumns<kFormat>;
-        const auto scales = StageScales<kFormat>::load(weight, first, last, stage);
-        // Of one tile the rows, too, are asked for before the wait.
-        constexpr int kAhead = kTiles == 1 ? kUnits : 1;
-        uint2 rows[kAhead];
-        float row_scales[kScales][2];
-        if constexpr (kTiles == 1) {
+        // Scales, and of one tile the rows, are asked for before the wait.
+        const auto col_of = [&](int part) {
+            return stage * kStageColumns<kFormat> + part * (kUnits * kUnit);
+        };
+        UnitScales<kFormat, kUnits> scales[kParts];
+        float row_scales[kParts][kTiles][2];
+        constexpr bool kAhead = kTiles == 1;
+        uint2 rows[kAhead ? kParts : 1][kUnits];
 #pragma unroll
-            for (int i = 0; i < kUnits; ++i) rows[i] = x.load(0, col + i * kUnit + quarter * 8);
+        for (int part = 0; part < kParts; ++part) {
+            scales[part] = UnitScales<kFormat, kUnits>::load(weight, first, last, col_of(part));
 #pragma unroll
-            for (int i = 0; i < 2 * kScales; ++i)
-                row_scales[i / 2][i % 2] = x.scale(0, i % 2, col + i / 2 * 128);
+            for (int i = 0; i < 2 * kTiles; ++i)
+                row_scales[part][i / 2][i % 2] = x.scale(i / 2, i % 2, col_of(part));
+#pragma unroll
+            for (int i = 0; kAhead && i < kUnits; ++i)
+                rows[kAhead ? part : 0][i] = x.load(0, col_of(part) + i * kUnit + quarter * 8);
         }
         wait_for_copies<kRing - 2>();
         __syncwarp();
         // The slot that all lanes have left before the barrier.
         ask_for(stage + kRing - 1, slot == 0 ? kRing - 1 : slot - 1);
-        multiply_units<kFormat, InputFormat::kFp8, kUnits>(
-            ring + slot * kStageBytes, 0, scales,
-            [&](int unit, int tile) {
-                return pairs_of<Format::kPairs>(
-                    kTiles == 1 ? rows[unit % kAhead]
-                                : x.load(tile, col + unit * kUnit + quarter * 8));
-            },
-            [&](int unit, int tile, int i) {
-                return kTiles == 1 ? row_scales[unit / 4][i]
-                                   : x.scale(tile, i, col + unit / 4 * 128);
-            },
-            totals);
+#pragma unroll
+        for (int part = 0; part < kParts; ++part) {
+            multiply_units<kFormat, InputFormat::kFp8>(
+                ring + slot * kStageBytes, part * kUnits, scales[part],
+                [&](int unit, int tile) {
+                    return pairs_of<Format::kPairs>(
+                        kAhead ? rows[kAhead ? part : 0][unit]
+                               : x.load(tile, col_of(part) + unit * kUnit + quarter * 8));
+                },
+                [&](int, int tile, int i) { return row_scales[part][tile][i]; }, totals);
+        }
         slot = slot == kRing - 1 ? 0 : slot + 1;
     }
 }

@@ -57,6 +57,7 @@ __device__ inline uint4 load_codes(const ProductTask& t, int64_t output, int64_t
         if constexpr (kFormat == WeightFormat::kF32) return columns * 4;
         if constexpr (kFormat == WeightFormat::kBf16) return columns * 2;
         if constexpr (kFormat == WeightFormat::kFp4) return columns / 2;
+        if constexpr (is_low_bit(kFormat)) return columns / kLowBitBlock * block_bytes(kFormat);
         return columns;
     };
     const uint8_t* from = t.codes + bytes_of(at);
@@ -76,6 +77,14 @@ __device__ inline float scale_of(const ProductTask& t, int64_t output, int64_t c
     return t.float_scales ? load_float(t.scales + 4 * index) : e8m0_value(t.scales[index]);
 }
 
+// A block's byte, and what it and the base of its row are worth.
+__device__ inline uint32_t mark_of(const ProductTask& t, int64_t output, int64_t col) {
+    return t.scales[gridDim.z * t.outputs + (output * t.cols + col) / kLowBitBlock];
+}
+__device__ inline float block_scale_of(const ProductTask& t, int64_t output, uint32_t mark) {
+    return step_of(mark) * e8m0_value(t.scales[output]);
+}
+
 // What a warp adds up: kOutputs outputs of kRows rows over its share of the columns.
 template <WeightFormat kFormat, InputFormat kInput, int kRows, bool kVectors>
 __device__ inline void multiply(const ProductTask& t, int64_t first_output, int64_t first_row,
@@ -88,12 +97,18 @@ __device__ inline void multiply(const ProductTask& t, int64_t first_output, int6
         const int count = t.cols - col < kLane ? static_cast<int>(t.cols - col) : kLane;
         uint4 codes[kOutputs];
         float scales[kOutputs];
+        uint32_t marks[kOutputs] = {};
 #pragma unroll
         for (int o = 0; o < kOutputs; ++o) {
             // Outputs and rows that do not exist repeat the last one.
             const int64_t output = first_output + o < last_output ? first_output + o : last_output;
             codes[o] = load_codes<kFormat, kVectors>(t, output, col, count);
-            scales[o] = scale_of<kFormat>(t, output, col);
+            if constexpr (is_low_bit(kFormat)) {
+                marks[o] = mark_of(t, output, col);
+                scales[o] = block_scale_of(t, output, marks[o]);
+            } else {
+                scales[o] = scale_of<kFormat>(t, output, col);
+            }
         }
         float sums[kOutputs][kRows] = {};
 #pragma unroll
@@ -108,7 +123,7 @@ __device__ inline void multiply(const ProductTask& t, int64_t first_output, int6
 #pragma unroll
             for (int o = 0; o < kOutputs; ++o) {
                 float w[kPart];
-                decode_part<kFormat>(codes[o], part, w);
+                decode_part<kFormat>(codes[o], part, w, marks[o]);
 #pragma unroll
                 for (int i = 0; i < kPart; ++i) {
                     for (int r = 0; r < kRows; ++r)
@@ -168,7 +183,8 @@ void launch_rows(int64_t groups, Stream stream, ProductTask task) {
         kInput == InputFormat::kFp8
             ? fits_vectors({task.x_codes}, {task.x_codes_stride})
             : kLane == 4 || fits_vectors({task.x}, {2 * task.x_stride, 2 * task.cols});
-    const bool vectors = input_fits && task.cols % kLane == 0 && fits_vectors({task.codes}, {});
+    const bool rows_fit = task.cols % (is_low_bit(kFormat) ? 128 : kLane) == 0;
+    const bool vectors = input_fits && rows_fit && fits_vectors({task.codes}, {});
     const ProductConfig config =
         product_config({kFormat, task.rows, task.cols, task.outputs, groups,
                         vectors ? Alignment::kVectors : Alignment::kBytes});
@@ -188,16 +204,20 @@ void launch_rows(int64_t groups, Stream stream, ProductTask task) {
 
 template <InputFormat kInput>
 void launch_quantised(WeightFormat format, int64_t groups, Stream stream, const ProductTask& task) {
-    if (format == WeightFormat::kFp8) {
-        launch_rows<WeightFormat::kFp8, kInput>(groups, stream, task);
-    } else {
-        launch_rows<WeightFormat::kFp4, kInput>(groups, stream, task);
+    using enum WeightFormat;
+    switch (format) {
+        case kFp8: return launch_rows<kFp8, kInput>(groups, stream, task);
+        case kFp4: return launch_rows<kFp4, kInput>(groups, stream, task);
+        case kQ3s: return launch_rows<kQ3s, kInput>(groups, stream, task);
+        case kQ2s: return launch_rows<kQ2s, kInput>(groups, stream, task);
+        case kQ2v: return launch_rows<kQ2v, kInput>(groups, stream, task);
+        default: ENSURE(false);
     }
 }
 
 ProductTask task_of(const LinearWeight& weight, int64_t rows, int64_t groups) {
     ENSURE(CudaOps::multiplies(weight) &&
-           (weight.format != WeightFormat::kFp4 || weight.cols % 32 == 0));
+           ((weight.format != WeightFormat::kFp4 && !weight.low_bit()) || weight.cols % 32 == 0));
     ProductTask task{};
     task.codes = reinterpret_cast<const uint8_t*>(weight.codes);
     task.scales = reinterpret_cast<const uint8_t*>(weight.scales);
@@ -226,7 +246,7 @@ void multiply_rows(ProductTask task, MatrixView<const Bf16> x, WeightFormat form
 }  // namespace
 
 bool CudaOps::multiplies(const LinearWeight& weight) {
-    return !weight.low_bit() && weight.layout == WeightLayout::kRows;
+    return weight.layout == WeightLayout::kRows;
 }
 
 void CudaOps::linear(const LinearInput& x, const LinearWeight& weight, MatrixView<Bf16> y) {

@@ -1,4 +1,5 @@
-// y = x·Wᵀ on tensor cores (spec §2.5), for any number of rows: FP8, FP4 and BF16 weights at addresses of 16 bytes.
+// y = x·Wᵀ on tensor cores (spec §2.5), for any number of rows: FP8, FP4, low-bit and BF16 weights at addresses
+// of 16 bytes.
 
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/product_task.cuh"
@@ -59,7 +60,8 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, 2) few_rows_kernel(ProductT
 #pragma unroll
         for (int i = 0; i < kUnits; ++i)
             rows[i] = load_row<kInput>(t, first_row + lane / 4, col + i * kUnit + lane % 4 * 8);
-        const auto scales = StageScales<kFormat>::load(weight, outputs.first, outputs.last, stage);
+        const auto scales =
+            UnitScales<kFormat, kUnits>::load(weight, outputs.first, outputs.last, col);
         float row_scales[kScales][2] = {};
         for (int i = 0; kInput == InputFormat::kFp8 && i < 2 * kScales; ++i) {
             row_scales[i / 2][i % 2] =
@@ -69,7 +71,7 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, 2) few_rows_kernel(ProductT
         __syncwarp();
         // The slot that all lanes have left before the barrier.
         ask_for(stage + (kRing - 1) * t.splits, slot == 0 ? kRing - 1 : slot - 1);
-        multiply_units<kFormat, kInput, kUnits>(
+        multiply_units<kFormat, kInput>(
             ring + slot * kStageBytes, 0, scales,
             [&](int unit, int) { return pairs_of<Format::kPairs>(rows[unit]); },
             [&](int unit, int, int i) { return row_scales[unit / 4][i]; }, totals);
@@ -94,28 +96,194 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, 2) few_rows_kernel(ProductT
     }
 }
 
+// The stages of a product in the order of their sums: those of the first share of the columns, then those of the next.
+struct Walk {
+    int64_t stages;
+    int splits;
+    int split = 0;
+    int64_t stage = 0;
+    [[nodiscard]] __device__ bool done() const { return split >= splits; }
+    [[nodiscard]] __device__ bool ends_split() const { return stage + splits >= stages; }
+    __device__ void next() {
+        const bool ends = ends_split();
+        split += ends ? 1 : 0;
+        stage = ends ? split : stage + splits;
+    }
+};
+
+// kBlockRows rows by rows_columns() columns as pairs, and their scales, in shared memory: a lane's Eight is a piece of 16
+// bytes, at piece ^ 4 · (row % 2), so that the eight lanes that read together meet no bank twice.
+template <WeightFormat kFormat>
+struct RowsTile {
+    static constexpr int kPieces = rows_columns(kFormat) / 8;  // of a row
+    uint4 pieces[kBlockRows * kPieces];
+    float scales[kBlockRows];
+
+    __device__ static int place(int row, int piece) {
+        return row * kPieces + (piece ^ (row % 2 * 4));
+    }
+    [[nodiscard]] __device__ Eight eight(int row, int unit) const {
+        const auto words = load_vector<uint4>(&pieces[place(row, unit * 4 + lane_of_thread() % 4)]);
+        return {{words.x, words.y, words.z, words.w}};
+    }
+};
+
+// What a thread brings of it from memory: kPerThread pieces as they are stored.
+template <WeightFormat kFormat, InputFormat kInput>
+struct RowsPart {
+    using Tile = RowsTile<kFormat>;
+    static constexpr int kPerThread = kBlockRows * Tile::kPieces / (kSplitsMax * kWarp);
+    typename RowOf<kInput>::Lane lanes[kPerThread];
+    float scale;
+
+    __device__ void load(const ProductTask& t, int64_t first_row, int64_t col) {
+        const auto thread = static_cast<int>(threadIdx.x);
+#pragma unroll
+        for (int i = 0; i < kPerThread; ++i) {
+            const int number = thread + i * kSplitsMax * kWarp;
+            lanes[i] = load_row<kInput>(t, first_row + number / Tile::kPieces,
+                                        col + number % Tile::kPieces * 8);
+        }
+        scale = 1;
+        if (kInput == InputFormat::kFp8 && thread < kBlockRows)
+            scale = load_row_scale(t, first_row + thread, col);
+    }
+    __device__ void store(Tile& to) const {
+        const auto thread = static_cast<int>(threadIdx.x);
+#pragma unroll
+        for (int i = 0; i < kPerThread; ++i) {
+            const int number = thread + i * kSplitsMax * kWarp;
+            const Eight e = pairs_of<Codes<kFormat>::kPairs>(lanes[i]);
+            const int at = Tile::place(number / Tile::kPieces, number % Tile::kPieces);
+            store_vector(&to.pieces[at], uint4{e.at[0], e.at[1], e.at[2], e.at[3]});
+        }
+        if (kInput == InputFormat::kFp8 && thread < kBlockRows) to.scales[thread] = scale;
+    }
+};
+
+// Sums of a share of the columns to those of the shares before it.
+__device__ inline void merge(Sums (&merged)[kBlockTiles], Sums (&totals)[kBlockTiles]) {
+#pragma unroll
+    for (int tile = 0; tile < kBlockTiles; ++tile) {
+        for (int i = 0; i < 4; ++i) merged[tile].at[i] += totals[tile].at[i];
+        totals[tile] = {};
+    }
+}
+
+template <WeightFormat kFormat, InputFormat kInput>
+__global__ void __launch_bounds__(kSplitsMax* kWarp) many_rows_kernel(ProductTask t) {
+    using Tile = RowsTile<kFormat>;
+    constexpr int kUnits = rows_columns(kFormat) / kUnit;
+    constexpr int kParts = Codes<kFormat>::kStageUnits / kUnits;
+    const TileWeight weight{t.codes, t.scales, t.float_scales, t.cols, gridDim.z * t.outputs};
+    const int lane = lane_of_thread(), warp = warp_of_thread();
+    const int64_t first_in_group =
+        static_cast<int64_t>(blockIdx.x) * kBlockOutputs + warp * kTileOutputs;
+    const Outputs outputs{blockIdx.z * t.outputs + first_in_group,
+                          (blockIdx.z + int64_t{1}) * t.outputs - 1};
+    const bool works = first_in_group < t.outputs;  // others help with the rows
+    const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kBlockRows;
+    auto* tiles =
+        reinterpret_cast<Tile*>(dynamic_shared<uint8_t>() + kSplitsMax * kRing * kStageBytes);
+    auto* ring = dynamic_shared<uint8_t>() + warp * kRing * kStageBytes;
+    Walk now{(t.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>, t.splits};
+    Walk ahead = now;
+    const auto ask_ahead = [&](int slot) {
+        if (works && !ahead.done()) {
+            copy_stage<kFormat>(weight, outputs.first, outputs.last, ahead.stage,
+                                ring + slot * kStageBytes);
+            ahead.next();
+        }
+        commit_copies();
+    };
+    for (int i = 0; i < kRing - 1; ++i) ask_ahead(i);
+    RowsPart<kFormat, kInput> part;
+    part.load(t, first_row, 0);
+    part.store(tiles[0]);
+    __syncthreads();
+    Sums totals[kBlockTiles] = {}, merged[kBlockTiles] = {};
+    int slot = 0, buffer = 0;
+    while (!now.done()) {
+        const int64_t stage = now.stage;
+        const bool ends_split = now.ends_split();
+        now.next();
+        wait_for_copies<kRing - 2>();
+        __syncwarp();
+        // The slot that all lanes have left before the barrier.
+        ask_ahead(slot == 0 ? kRing - 1 : slot - 1);
+#pragma unroll 1
+        for (int i = 0; i < kParts; ++i) {
+            const auto scales = UnitScales<kFormat, kUnits>::load(
+                weight, outputs.first, outputs.last, (stage * kParts + i) * rows_columns(kFormat));
+            const int64_t coming = i + 1 < kParts ? stage * kParts + i + 1 : now.stage * kParts;
+            part.load(t, first_row, coming * rows_columns(kFormat));
+            const Tile& rows = tiles[buffer];
+            if (works) {
+                multiply_units<kFormat, kInput>(
+                    ring + slot * kStageBytes, i * kUnits, scales,
+                    [&](int unit, int tile) {
+                        return rows.eight(tile * kTileRows + lane / 4, unit);
+                    },
+                    [&](int, int tile, int c) {
+                        return rows.scales[tile * kTileRows + lane % 4 * 2 + c];
+                    },
+                    totals);
+            }
+            buffer ^= 1;
+            part.store(tiles[buffer]);
+            __syncthreads();
+        }
+        if (ends_split) merge(merged, totals);
+        slot = slot == kRing - 1 ? 0 : slot + 1;
+    }
+#pragma unroll
+    for (int tile = 0; tile < kBlockTiles; ++tile) {
+        for (int i = 0; i < 4; ++i) {
+            const int64_t output = first_in_group + lane / 4 + i / 2 * 8;
+            const int64_t row = first_row + tile * kTileRows + lane % 4 * 2 + i % 2;
+            if (output < t.outputs && row < t.rows) {
+                put(t, row, blockIdx.z * t.outputs + output,
+                    merged[tile].at[i] * kTotalUnit<kFormat, kInput>);
+            }
+        }
+    }
+}
+
 template <WeightFormat kFormat, InputFormat kInput>
 void launch_shape(const ProductConfig& config, Stream stream, const ProductTask& task) {
-    launch<few_rows_kernel<kFormat, kInput>>(config.launch, stream, task);
+    static_assert(sizeof(RowsTile<kFormat>) == kBlockRows * (2 * rows_columns(kFormat) + 4));
+    if (config.shape == ProductShape::kFewRows) {
+        launch<few_rows_kernel<kFormat, kInput>>(config.launch, stream, task);
+    } else {
+        launch<many_rows_kernel<kFormat, kInput>>(config.launch, stream, task);
+    }
+}
+
+template <WeightFormat kFormat>
+void launch_input(InputFormat input, const ProductConfig& config, Stream stream,
+                  const ProductTask& task) {
+    if (input == InputFormat::kFp8) {
+        launch_shape<kFormat, InputFormat::kFp8>(config, stream, task);
+    } else {
+        launch_shape<kFormat, InputFormat::kBf16>(config, stream, task);
+    }
 }
 
 }  // namespace
 
 void launch_tiles(WeightFormat format, InputFormat input, const ProductConfig& config,
                   Stream stream, const ProductTask& task) {
-    if (format == WeightFormat::kBf16) {
-        launch_shape<WeightFormat::kBf16, InputFormat::kBf16>(config, stream, task);
-    } else if (format == WeightFormat::kFp8) {
-        if (input == InputFormat::kFp8) {
-            launch_shape<WeightFormat::kFp8, InputFormat::kFp8>(config, stream, task);
-        } else {
-            launch_shape<WeightFormat::kFp8, InputFormat::kBf16>(config, stream, task);
-        }
-    } else if (input == InputFormat::kFp8) {
-        launch_shape<WeightFormat::kFp4, InputFormat::kFp8>(config, stream, task);
-    } else {
-        launch_shape<WeightFormat::kFp4, InputFormat::kBf16>(config, stream, task);
+    using enum WeightFormat;
+    switch (format) {
+        case kBf16: return launch_shape<kBf16, InputFormat::kBf16>(config, stream, task);
+        case kFp8: return launch_input<kFp8>(input, config, stream, task);
+        case kFp4: return launch_input<kFp4>(input, config, stream, task);
+        case kQ3s: return launch_input<kQ3s>(input, config, stream, task);
+        case kQ2s: return launch_input<kQ2s>(input, config, stream, task);
+        case kQ2v: return launch_input<kQ2v>(input, config, stream, task);
+        case kF32: break;
     }
+    ENSURE(false);  // fp32 weights have no tiles
 }
 
 }  // namespace millrace::cuda

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/base/file.h"
+#include "kernels/cuda/config.h"
 #include "kernels/cuda/device/arithmetic.cuh"
 #include "kernels/cuda/device/codes.cuh"
 #include "tests/cuda/staged_cuda_ops.h"
@@ -195,6 +196,10 @@ void run_all(Properties& p, const cuda_sim::Options& options, std::initializer_l
 
 TEST_CASE_FIXTURE(Properties, "every kernel that a launcher can choose is run") {
     run_all(*this, {.seed = 3}, {1, 3}, {0, 1});
+    // And products of more rows than one block of few takes.
+    const auto cuda = test::make_staged_cuda_ops(pool, {.seed = 3});
+    AllOps many(*cuda, in, cuda::kFewRowsMax + 1, 0);
+    many.run_products(many.bf16(128), std::vector<int32_t>(cuda::kFewRowsMax + 1, 77));
     std::set<std::string> registered;
     for (const cuda_sim::KernelReport& kernel : cuda_sim::kernels()) {
         if (!of_the_product(kernel)) continue;

@@ -10,9 +10,7 @@
 //   total   the units of one scale are summed from zero by the tensor cores; then
 //           total = fma(sum · row's scale, scale, total)
 //
-// A format is a Codes<>: what its units look like and what they decode to, nothing else. FP8 rows are multiplied in f16,
-// where all codes of 4 and 8 bits are exact, bf16 rows in bf16. In f16 codes are placed, not converted: what comes out is
-// the value times a power of two, kShift, and whoever writes the totals sets that right.
+// What a format's units look like and decode to: tile_codes.cuh.
 
 #include <cuda_runtime.h>
 
@@ -20,226 +18,12 @@
 #include <cstdint>
 
 #include "kernels/cuda/config.h"
-#include "kernels/cuda/device/byte_product.cuh"
-#include "kernels/cuda/device/codes.cuh"
 #include "kernels/cuda/device/loads.cuh"
-#include "kernels/cuda/device/low_bit.cuh"
 #include "kernels/cuda/device/tensor_core.cuh"
+#include "kernels/cuda/device/tile_codes.cuh"
 #include "kernels/cuda/device/warp.cuh"
 
 namespace millrace::cuda {
-
-// A lane's eight columns of a unit, two in a register: step 0 takes the first two registers, step 1 the others.
-struct Eight {
-    uint32_t at[4];
-};
-
-// Which of the eight share a register: (0 1)(2 3)(4 5)(6 7), (0 2)(1 3)(4 6)(5 7), or (0 4)(1 5)(2 6)(3 7).
-enum class Pairs : uint8_t { kNeighbours, kAlternate, kHalves };
-
-// e4m3 codes in the upper bytes of both halves, the lower ones anything: times 2⁻⁸ as f16, times 2⁻¹²⁰ as bf16.
-__device__ inline uint32_t e4m3_as_f16(uint32_t codes) {
-    return (codes >> 1 & 0x3F803F80u) | (codes & 0x80008000u);
-}
-__device__ inline uint32_t e4m3_as_bf16(uint32_t codes) {
-    return (codes >> 4 & 0x07F007F0u) | (codes & 0x80008000u);
-}
-// 0x7F and 0xFF are NaN, which no placing of bits gives: eight are looked at together, and one spoils the first.
-__device__ inline bool any_nan_of_e4m3(uint32_t low, uint32_t high) {
-    const uint32_t carried =
-        ((low & 0x7F7F7F7Fu) + 0x01010101u) | ((high & 0x7F7F7F7Fu) + 0x01010101u);
-    return (carried & 0x80808080u) != 0;
-}
-
-inline constexpr uint32_t kBf16Two120 = 0x7B807B80u, kBf16Two126 = 0x7E807E80u;
-
-// Both bf16 of `pair` times a power of two, exactly.
-__device__ inline uint32_t scale_bf16(uint32_t pair, uint32_t factors) {
-#if defined(__CUDACC__)
-    uint32_t out = 0;
-    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(out) : "r"(pair), "r"(factors), "r"(0x80008000u));
-    return out;
-#else
-    const float factor = std::bit_cast<float>(factors << 16);
-    const auto scaled = [factor](uint32_t bits) {
-        return uint32_t{to_bf16(std::bit_cast<float>(bits) * factor).bits};
-    };
-    return scaled(pair << 16) | scaled(pair & 0xFFFF0000u) << 16;
-#endif
-}
-
-// Four registers of two e4m3 codes each (in their upper bytes) as the numbers that rows of this kind are multiplied in.
-template <InputFormat kInput>
-__device__ inline Eight decode_e4m3_pairs(const uint32_t (&codes)[4], bool nan) {
-    Eight out;
-    for (int i = 0; i < 4; ++i) {
-        out.at[i] = kInput == InputFormat::kFp8 ? e4m3_as_f16(codes[i])
-                                                : scale_bf16(e4m3_as_bf16(codes[i]), kBf16Two120);
-    }
-    if (nan) out.at[0] |= kInput == InputFormat::kFp8 ? 0x7E00u : 0x7FC0u;
-    return out;
-}
-
-// The shape of a weight as tiles see it; rows of codes begin at multiples of 16 bytes.
-struct TileWeight {
-    const uint8_t* codes;
-    const uint8_t* scales;
-    bool float_scales;
-    int64_t cols;
-    int64_t outputs;  // of all groups
-};
-
-__device__ inline float stored_scale(const TileWeight& w, int64_t index) {
-    return w.float_scales ? load_float(w.scales + 4 * index) : e8m0_value(w.scales[index]);
-}
-
-// What a format is:
-//   kUnitBytes        of 32 columns of one output
-//   kStageUnits       in a stage: kStageUnits · kUnitBytes ≤ 128, a multiple of 16; kStageUnits a multiple of kScaleUnits
-//   kScaleUnits       units of one scale
-//   kSwizzle          so that the lanes of a unit's load meet no bank twice
-//   kPairs            in which order decode() pairs columns
-//   kShift<kInput>    decode() gives the value times 2^−kShift
-//   Lane, load        a lane's part of a unit; `unit` is where the first of the lane's bytes lies
-//   decode<kInput>    the eight numbers of it, in f16 for FP8 rows, in bf16 for bf16 rows
-//   scale             of an output from column `col` (< cols) on; where kScaled
-template <WeightFormat kFormat>
-struct Codes;
-
-template <>
-struct Codes<WeightFormat::kFp8> {
-    static constexpr int kUnitBytes = 32, kStageUnits = 4, kScaleUnits = 4, kSwizzle = 2;
-    static constexpr Pairs kPairs = Pairs::kAlternate;
-    static constexpr bool kScaled = true;
-    template <InputFormat kInput>
-    static constexpr int kShift = kInput == InputFormat::kFp8 ? 8 : 0;
-    using Lane = uint2;
-    template <InputFormat kInput>
-    __device__ static Eight decode(const Lane& codes) {
-        const uint32_t pairs[4] = {codes.x << 8, codes.x, codes.y << 8, codes.y};
-        return decode_e4m3_pairs<kInput>(pairs, any_nan_of_e4m3(codes.x, codes.y));
-    }
-    __device__ static float scale(const TileWeight& w, int64_t output, int64_t col) {
-        return stored_scale(w, output / 128 * ((w.cols + 127) / 128) + col / 128);
-    }
-};
-
-template <>
-struct Codes<WeightFormat::kFp4> {
-    static constexpr int kUnitBytes = 16, kStageUnits = 8, kScaleUnits = 1, kSwizzle = 1;
-    static constexpr Pairs kPairs = Pairs::kHalves;
-    static constexpr bool kScaled = true;
-    template <InputFormat kInput>
-    static constexpr int kShift = kInput == InputFormat::kFp8 ? 14 : 0;
-    using Lane = uint32_t;
-    template <InputFormat kInput>
-    __device__ static Eight decode(const Lane& w) {
-        const auto signs = [](uint32_t moved) { return moved & 0x80008000u; };
-        if constexpr (kInput == InputFormat::kFp8) {
-            const auto sizes = [](uint32_t moved) { return moved & 0x0E000E00u; };
-            return {{sizes(w << 9) | signs(w << 12), sizes(w << 5) | signs(w << 8),
-                     sizes(w << 1) | signs(w << 4), sizes(w >> 3) | signs(w)}};
-        } else {
-            const auto sizes = [](uint32_t moved) { return moved & 0x01C001C0u; };
-            Eight out{{sizes(w << 6) | signs(w << 12), sizes(w << 2) | signs(w << 8),
-                       sizes(w >> 2) | signs(w << 4), sizes(w >> 6) | signs(w)}};
-            for (uint32_t& pair : out.at) pair = scale_bf16(pair, kBf16Two126);
-            return out;
-        }
-    }
-    __device__ static float scale(const TileWeight& w, int64_t output, int64_t col) {
-        return stored_scale(w, (output * w.cols + col) / 32);
-    }
-};
-
-template <>
-struct Codes<WeightFormat::kBf16> {
-    static constexpr int kUnitBytes = 64, kStageUnits = 2, kScaleUnits = 2, kSwizzle = 4;
-    static constexpr Pairs kPairs = Pairs::kNeighbours;
-    static constexpr bool kScaled = false;
-    template <InputFormat kInput>
-    static constexpr int kShift = 0;
-    using Lane = uint4;
-    template <InputFormat kInput>
-    __device__ static Eight decode(const Lane& codes) {
-        static_assert(kInput == InputFormat::kBf16);
-        return {{codes.x, codes.y, codes.z, codes.w}};
-    }
-    __device__ static float scale(const TileWeight&, int64_t, int64_t) { return 1; }
-};
-
-// The low-bit formats: a unit is a block. What its byte says, book and step, is needed before its codes mean anything: it
-// goes from StageScales to decode(), and scale() is what one byte of a row stands for.
-template <WeightFormat kFormat>
-requires(is_low_bit(kFormat)) struct Codes<kFormat> {
-    static constexpr int kUnitBytes = block_bytes(kFormat);
-    static constexpr int kStageUnits = 8, kScaleUnits = 1, kSwizzle = 1;
-    static constexpr Pairs kPairs = Pairs::kHalves;
-    static constexpr bool kScaled = true;
-    template <InputFormat kInput>
-    static constexpr int kShift = 0;
-    using Lane = EightCodes;
-    template <InputFormat kInput>
-    __device__ static Eight decode(const Lane& codes, uint32_t mark) {
-        uint32_t book[kBookWords<kFormat>];
-        load_book<kFormat>(book_of(mark), book);
-        const EightLevels levels = levels_of<kFormat>(codes, book);
-        Eight out;
-        if constexpr (kInput == InputFormat::kFp8) {
-            levels_to_halves(levels, out.at);
-        } else {
-            levels_to_bf16(levels, out.at);
-        }
-        return out;
-    }
-    __device__ static uint32_t mark(const TileWeight& w, int64_t output, int64_t col) {
-        return w.scales[w.outputs + (output * w.cols + col) / kLowBitBlock];
-    }
-    __device__ static float base(const TileWeight& w, int64_t output) {
-        return e8m0_value(w.scales[output]);
-    }
-};
-
-// Eight columns of a row as they are stored.
-template <InputFormat kInput>
-struct RowOf {
-    using Lane = uint2;
-};
-template <>
-struct RowOf<InputFormat::kBf16> {
-    using Lane = uint4;
-};
-
-// The same as pairs, in the order of the weight.
-template <Pairs kPairs>
-__device__ inline Eight pairs_of(const uint2& codes) {
-    const bool nan = any_nan_of_e4m3(codes.x, codes.y);
-    if constexpr (kPairs == Pairs::kAlternate) {
-        const uint32_t pairs[4] = {codes.x << 8, codes.x, codes.y << 8, codes.y};
-        return decode_e4m3_pairs<InputFormat::kFp8>(pairs, nan);
-    } else {
-        // Bytes 1 and 3 count.
-        constexpr bool kHalves = kPairs == Pairs::kHalves;
-        const uint32_t pairs[4] = {select_bytes(codes.x, codes.y, kHalves ? 0x4000u : 0x1000u),
-                                   select_bytes(codes.x, codes.y, kHalves ? 0x5010u : 0x3020u),
-                                   select_bytes(codes.x, codes.y, kHalves ? 0x6020u : 0x5040u),
-                                   select_bytes(codes.x, codes.y, kHalves ? 0x7030u : 0x7060u)};
-        return decode_e4m3_pairs<InputFormat::kFp8>(pairs, nan);
-    }
-}
-template <Pairs kPairs>
-__device__ inline Eight pairs_of(const uint4& row) {
-    constexpr uint32_t kLower = 0x5410u, kUpper = 0x7632u;
-    if constexpr (kPairs == Pairs::kNeighbours) {
-        return {{row.x, row.y, row.z, row.w}};
-    } else if constexpr (kPairs == Pairs::kAlternate) {
-        return {{select_bytes(row.x, row.y, kLower), select_bytes(row.x, row.y, kUpper),
-                 select_bytes(row.z, row.w, kLower), select_bytes(row.z, row.w, kUpper)}};
-    } else {
-        return {{select_bytes(row.x, row.z, kLower), select_bytes(row.x, row.z, kUpper),
-                 select_bytes(row.y, row.w, kLower), select_bytes(row.y, row.w, kUpper)}};
-    }
-}
 
 template <WeightFormat kFormat>
 inline constexpr int kStageColumns = Codes<kFormat>::kStageUnits* kUnit;
@@ -275,8 +59,8 @@ template <WeightFormat kFormat>
 __device__ inline typename Codes<kFormat>::Lane load_unit(const uint8_t* stage, int row, int unit) {
     using Format = Codes<kFormat>;
     const auto place = [&](int at) {
-        return stage + row * kStageRowBytes + ((at / 16) ^ (row * Format::kSwizzle & 7)) * 16 +
-               at % 16;
+        const int piece = (at / 16) ^ (row * Format::kSwizzle & 7);
+        return stage + row * kStageRowBytes + piece * 16 + at % 16;
     };
     const int first = unit * Format::kUnitBytes, quarter = lane_of_thread() % 4;
     if constexpr (is_low_bit(kFormat)) {
@@ -287,25 +71,25 @@ __device__ inline typename Codes<kFormat>::Lane load_unit(const uint8_t* stage, 
     }
 }
 
-// The scales of a stage: where it has several, each lane of four keeps every fourth of its two outputs, and gives it to
-// the others.
-template <WeightFormat kFormat>
-struct StageScales {
+// The scales of kUnits units from column `col` on, of a lane's two outputs: where there are several, each lane of four
+// keeps every fourth, and gives it to the others.
+template <WeightFormat kFormat, int kUnits>
+struct UnitScales {
     using Format = Codes<kFormat>;
-    static constexpr int kScales = Format::kStageUnits / Format::kScaleUnits;
+    static_assert(kUnits % Format::kScaleUnits == 0);
+    static constexpr int kScales = kUnits / Format::kScaleUnits;
     static constexpr int kOwn = kScales < 4 ? kScales : kScales / 4;
     float own[2][kOwn];
 
-    __device__ static StageScales load(const TileWeight& w, int64_t first, int64_t last,
-                                       int64_t stage) {
-        StageScales out;
+    __device__ static UnitScales load(const TileWeight& w, int64_t first, int64_t last,
+                                      int64_t col) {
+        UnitScales out;
         for (int half = 0; half < 2; ++half) {
             const int64_t row = first + lane_of_thread() / 4 + 8 * half;
             for (int i = 0; i < kOwn; ++i) {
                 const int number = kScales < 4 ? i : lane_of_thread() % 4 + 4 * i;
-                const int64_t col = (stage * kScales + number) * Format::kScaleUnits * kUnit;
-                out.own[half][i] =
-                    col < w.cols ? Format::scale(w, row < last ? row : last, col) : 0;
+                const int64_t at = col + number * Format::kScaleUnits * kUnit;
+                out.own[half][i] = at < w.cols ? Format::scale(w, row < last ? row : last, at) : 0;
             }
         }
         return out;
@@ -314,80 +98,95 @@ struct StageScales {
     __device__ float of(int unit, int half) const {
         const int number = unit / Format::kScaleUnits;
         if constexpr (kScales < 4) {
-            return own[half][number];
+            return own[half][kOwn == 1 ? 0 : number];
         } else {
-            return __shfl_sync(kAllLanes, own[half][number / 4],
+            return __shfl_sync(kAllLanes, own[half][kOwn == 1 ? 0 : number / 4],
                                (lane_of_thread() & ~3) | number % 4);
         }
     }
 };
 
-// Of low-bit formats: the bytes of the blocks, given likewise, and the bases of both outputs.
-template <WeightFormat kFormat>
-requires(is_low_bit(kFormat)) struct StageScales<kFormat> {
+// Of low-bit formats the marks of the units, given likewise, and the bases of both outputs.
+template <WeightFormat kFormat, int kUnits>
+requires(is_low_bit(kFormat)) struct UnitScales<kFormat, kUnits> {
     using Format = Codes<kFormat>;
-    static constexpr int kOwn = Format::kStageUnits / 4;
+    static_assert(kUnits % 4 == 0);
+    static constexpr int kOwn = kUnits / 4;
     uint32_t own[2][kOwn];
     float bases[2];
 
-    __device__ static StageScales load(const TileWeight& w, int64_t first, int64_t last,
-                                       int64_t stage) {
-        StageScales out;
+    __device__ static UnitScales load(const TileWeight& w, int64_t first, int64_t last,
+                                      int64_t col) {
+        UnitScales out;
         for (int half = 0; half < 2; ++half) {
             const int64_t row = first + lane_of_thread() / 4 + 8 * half;
             const int64_t output = row < last ? row : last;
             for (int i = 0; i < kOwn; ++i) {
-                const int64_t col =
-                    (stage * Format::kStageUnits + lane_of_thread() % 4 + 4 * i) * kUnit;
-                out.own[half][i] = col < w.cols ? Format::mark(w, output, col) : 0;
+                const int64_t at = col + (lane_of_thread() % 4 + 4 * i) * kUnit;
+                out.own[half][i] = at < w.cols ? Format::mark(w, output, at) : 0;
             }
             out.bases[half] = Format::base(w, output);
         }
         return out;
     }
     __device__ uint32_t mark(int unit, int half) const {
-        return __shfl_sync(kAllLanes, own[half][unit / 4], (lane_of_thread() & ~3) | unit % 4);
+        return __shfl_sync(kAllLanes, own[half][kOwn == 1 ? 0 : unit / 4],
+                           (lane_of_thread() & ~3) | unit % 4);
     }
 };
 
-template <WeightFormat kFormat, InputFormat kInput>
-__device__ inline Eight decode_unit(const uint8_t* stage, int row, int unit, uint32_t mark) {
-    const auto codes = load_unit<kFormat>(stage, row, unit);
+// Both outputs' parts of unit `unit` of a stage, and what their sums are to be multiplied with; `i` is its number in scales.
+struct UnitPair {
+    Eight low, high;
+    float scale[2];
+};
+template <WeightFormat kFormat, InputFormat kInput, int kUnits>
+__device__ inline UnitPair decode_unit(const uint8_t* stage, int unit,
+                                       const UnitScales<kFormat, kUnits>& scales, int i) {
+    using Format = Codes<kFormat>;
+    const int g = lane_of_thread() / 4;
+    const auto low = load_unit<kFormat>(stage, g, unit);
+    const auto high = load_unit<kFormat>(stage, g + 8, unit);
     if constexpr (is_low_bit(kFormat)) {
-        return Codes<kFormat>::template decode<kInput>(codes, mark);
+        const uint32_t marks[2] = {scales.mark(i, 0), scales.mark(i, 1)};
+        return {Format::template decode<kInput>(low, marks[0]),
+                Format::template decode<kInput>(high, marks[1]),
+                {step_of(marks[0]) * scales.bases[0], step_of(marks[1]) * scales.bases[1]}};
     } else {
-        return Codes<kFormat>::template decode<kInput>(codes);
+        UnitPair out{
+            Format::template decode<kInput>(low), Format::template decode<kInput>(high), {}};
+        if (i % Format::kScaleUnits == Format::kScaleUnits - 1) {
+            for (int half = 0; half < 2; ++half) out.scale[half] = scales.of(i, half);
+        }
+        return out;
     }
 }
 
 // totals += kUnits units of a stage from `first_unit` on, where a scale begins, by kTiles times 8 rows.
-// right(unit, tile): the lane's Eight of row `lane / 4` of a tile.
-// row_scale(unit, tile, i): the scale of row 2t + i there (1 for bf16 rows). Every row's sum is made by the same operations
-// in the same order whatever kTiles is.
+// right(i, tile): the lane's Eight of row `lane / 4` of a tile, in the i-th of these units; row_scale(i, tile, c): the scale
+// of its row 2t + c there (none for bf16 rows). A row's sum is made by the same operations in the same order whatever
+// kTiles and kUnits are.
 template <WeightFormat kFormat, InputFormat kInput, int kUnits, int kTiles, class RightOf,
           class RowScale>
 __device__ inline void multiply_units(const uint8_t* stage, int first_unit,
-                                      const StageScales<kFormat>& scales, const RightOf& right,
-                                      const RowScale& row_scale, Sums (&totals)[kTiles]) {
+                                      const UnitScales<kFormat, kUnits>& scales,
+                                      const RightOf& right, const RowScale& row_scale,
+                                      Sums (&totals)[kTiles]) {
     using Format = Codes<kFormat>;
-    static_assert(kUnits % Format::kScaleUnits == 0);
-    const int g = lane_of_thread() / 4;
     Sums sums[kTiles];
-#pragma unroll
+    // Of many tiles two units keep the tensor cores busy; more of them at once would not fit into registers.
+    [[maybe_unused]] constexpr int kTogether = kTiles > 1 ? 2 : kUnits;
+#pragma unroll kTogether
     for (int i = 0; i < kUnits; ++i) {
-        const int unit = first_unit + i;
-        uint32_t marks[2] = {};
-        if constexpr (is_low_bit(kFormat)) {
-            for (int half = 0; half < 2; ++half) marks[half] = scales.mark(unit, half);
-        }
-        const Eight low = decode_unit<kFormat, kInput>(stage, g, unit, marks[0]);
-        const Eight high = decode_unit<kFormat, kInput>(stage, g + 8, unit, marks[1]);
+        const auto [low, high, scale] =
+            decode_unit<kFormat, kInput, kUnits>(stage, first_unit + i, scales, i);
         const Left steps[2] = {{{low.at[0], high.at[0], low.at[1], high.at[1]}},
                                {{low.at[2], high.at[2], low.at[3], high.at[3]}}};
 #pragma unroll
         for (int tile = 0; tile < kTiles; ++tile) {
             if (i % Format::kScaleUnits == 0) sums[tile] = {};
-            const Eight b = right(unit, tile);
+            const Eight b = right(i, tile);
+#pragma unroll
             for (int step = 0; step < 2; ++step) {
                 const Right two{{b.at[2 * step], b.at[2 * step + 1]}};
                 if constexpr (kInput == InputFormat::kFp8) {
@@ -398,31 +197,18 @@ __device__ inline void multiply_units(const uint8_t* stage, int first_unit,
             }
         }
         if (i % Format::kScaleUnits != Format::kScaleUnits - 1) continue;
-        float scale[2];
-        for (int half = 0; half < 2; ++half) {
-            if constexpr (is_low_bit(kFormat)) {
-                scale[half] = step_of(marks[half]) * scales.bases[half];
-            } else {
-                scale[half] = scales.of(unit, half);
-            }
-        }
 #pragma unroll
         for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
             for (int c = 0; c < 4; ++c) {
                 float sum = sums[tile].at[c];
                 // Two products: that of both scales might not be a normal number.
-                if constexpr (kInput == InputFormat::kFp8) sum *= row_scale(unit, tile, c % 2);
+                if constexpr (kInput == InputFormat::kFp8) sum *= row_scale(i, tile, c % 2);
                 float& total = totals[tile].at[c];
                 total = Format::kScaled ? std::fma(sum, scale[c / 2], total) : total + sum;
             }
         }
     }
 }
-
-// What totals are to be multiplied with.
-template <WeightFormat kFormat, InputFormat kInput>
-inline constexpr float kTotalUnit = static_cast<float>(1u
-                                                       << (Codes<kFormat>::template kShift<kInput> +
-                                                           (kInput == InputFormat::kFp8 ? 8 : 0)));
 
 }  // namespace millrace::cuda
