@@ -148,7 +148,7 @@ public:
     // The host's is zero at first; a GPU's holds anything. kCapacity when there is no such amount.
     [[nodiscard]] virtual Result<OpsMemory> allocate(uint64_t bytes, HugePages huge);
     // From the ops' memory to the host's, when all before is done: the one call that waits, and that tells of what went
-    // wrong with earlier ones.
+    // wrong with earlier ones (kDeviceLost; then nothing in that memory can be trusted any more).
     [[nodiscard]] virtual Status read(void* host, const void* from, size_t bytes);
     // From the host's to the ops' memory; the host's may change as soon as the call returns.
     [[nodiscard]] virtual Status write(void* to, const void* host, size_t bytes);

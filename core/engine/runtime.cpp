@@ -79,8 +79,9 @@ ExpertLayout expert_layout(const ExpertSource& source) {
 }
 
 struct Runtime::Parts {
-    Parts(Checkpoint opened, const RuntimeOptions& chosen)
-        : checkpoint(std::move(opened)),
+    Parts(const Path& from, Checkpoint opened, const RuntimeOptions& chosen)
+        : directory(from),
+          checkpoint(std::move(opened)),
           options(chosen),
           pool(chosen.threads > 0 ? chosen.threads : usable_threads(), chosen.pinning),
           host_ops(make_host_ops(pool, chosen)) {}
@@ -141,6 +142,7 @@ struct Runtime::Parts {
                                                  .on_gpu = options.ops == "cuda"});
     }
 
+    const Path directory;
     Checkpoint checkpoint;
     RuntimeOptions options;
     MemoryPlan plan;
@@ -148,8 +150,10 @@ struct Runtime::Parts {
     Pool pool;
     std::unique_ptr<Ops> host_ops;
     std::unique_ptr<Ops> gpu_ops;  // null without one
-    PageBuffer dense;              // arranged copies of dense weights
-    OpsMemory gpu_dense;           // or copies on the GPU
+    std::unique_ptr<Ops>
+        lost_ops;      // those of a GPU that stopped working, for memory that still refers to them
+    PageBuffer dense;  // arranged copies of dense weights
+    OpsMemory gpu_dense;  // or copies on the GPU
     std::unique_ptr<ExpertCache> cache;
     std::unique_ptr<Step> step;  // last: it refers to all of the above
 };
@@ -163,7 +167,7 @@ Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory, const Runt
     TRY(check_options(options, opened.config()));
     // Reading the headers of the shards took memory that nobody needs any more and nobody has planned.
     ::malloc_trim(0);
-    auto parts = std::make_unique<Parts>(std::move(opened), options);
+    auto parts = std::make_unique<Parts>(directory, std::move(opened), options);
     const ExpertLayout layout = expert_layout(parts->checkpoint.experts());
     parts->plan = parts->make_plan(layout);
     TRY(check_limit(parts->plan, parts->slots_min(), group_limits().memory_bytes));
@@ -196,6 +200,22 @@ Step& Runtime::step() { return *parts_->step; }
 Result<Session> Runtime::new_session() {
     return Session(
         TRY(KvCache::create(parts_->ops(), config(), parts_->draft_blocks(), parts_->kv_limits())));
+}
+
+Status Runtime::continue_on_cpu() {
+    Parts& parts = *parts_;
+    StepObserver* const observer = parts.step->observer();
+    parts.step.reset();
+    parts.gpu_dense = {};
+    parts.lost_ops = std::move(parts.gpu_ops);
+    // The weights that were copied to the GPU, as the files have them.
+    parts.checkpoint = TRY(Checkpoint::open(parts.directory));
+    parts.dense = TRY(
+        arrange_dense_weights(parts.checkpoint, *parts.host_ops, machine_memory().available_bytes));
+    parts.step = TRY(Step::create(parts.checkpoint, {*parts.host_ops, *parts.host_ops},
+                                  *parts.cache, parts.step_limits()));
+    parts.step->observe(observer);
+    return {};
 }
 
 Status Runtime::forward(Session& session, std::span<const TokenId> tokens, LogitsWanted wanted,

@@ -61,6 +61,9 @@ public:
     // when it is cancelled (Step::watch); then the session holds the tokens that it held before.
     [[nodiscard]] Status forward(Session& session, std::span<const TokenId> tokens,
                                  LogitsWanted wanted, MatrixView<float> logits);
+    // After forward failed with kDeviceLost: from now on everything is computed on the CPU. Sessions made before are of no
+    // use any more, but must be gone before the runtime. Takes as long as opening the model; experts stay in memory.
+    [[nodiscard]] Status continue_on_cpu();
     // The pieces of `forward`, for drafts and tests.
     [[nodiscard]] Step& step();
 

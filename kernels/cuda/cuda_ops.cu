@@ -27,7 +27,10 @@ cudaStream_t handle_of(Stream stream) { return static_cast<cudaStream_t>(stream.
 // What a launch said that failed comes before what a call behind it says.
 Status status_after(cudaError_t error) {
     const cudaError_t earlier = cudaGetLastError();
-    return status_of(earlier != cudaSuccess ? earlier : error, "the GPU stopped working");
+    const Status status =
+        status_of(earlier != cudaSuccess ? earlier : error, "the GPU stopped working");
+    if (status.ok()) return {};
+    return Error{ErrorCode::kDeviceLost, status.error().message};
 }
 
 }  // namespace

@@ -2,10 +2,13 @@
 
 #include <doctest/doctest.h>
 
-#include "core/base/strings.h"
+#include <filesystem>
+
+#include "core/engine/sequence_model.h"
 #include "kernels/gpu.h"
 #include "tests/support/cuda_sim/card.h"
 #include "tests/support/cuda_sim/simulator.h"
+#include "tests/support/temp_directory.h"
 #include "tests/support/tiny_model.h"
 
 namespace millrace {
@@ -79,7 +82,7 @@ TEST_CASE("what is missing for the GPU is said in one sentence") {
     CHECK(refusal({}, second) == "there is no GPU number 1; this machine has 1, counted from 0");
     const std::string taken = refusal({.memory_bytes = uint64_t{1} << 20});
     CAPTURE(taken);
-    CHECK(taken.starts_with("the GPU has 1.0 MiB free, and "));
+    CHECK(taken.starts_with("the GPU has 1.00 MiB free, and "));
     CHECK(taken.find("lower --context") != std::string::npos);
 }
 
@@ -103,6 +106,56 @@ TEST_CASE("a GPU that falls off its bus fails the step in words, wherever it is,
     CHECK(failed >= 4);
     Session session = test::new_session(*runtime);
     CHECK(runtime->forward(session, tokens, LogitsWanted::kLast, row).ok());
+}
+
+TEST_CASE("a conversation goes on on the CPU when the GPU is gone, from the last whole token") {
+    const SimulatedCard restored;
+    const auto tokens = some_tokens(12);
+    const Path checkpoint = test::tiny_checkpoint("tiny-clamp");
+    RuntimeOptions on_cpu = cuda_options();
+    on_cpu.ops = "cpu";
+    const auto cpu = test::open_runtime(checkpoint, on_cpu);
+    Session session = test::new_session(*cpu);
+    const auto expected = test::all_logits(*cpu, session, tokens, {12});
+    const auto vocabulary = static_cast<size_t>(cpu->config().vocabulary);
+
+    for (const int64_t calls : {int64_t{0}, int64_t{33}}) {
+        auto model = make_sequence_model(test::open_runtime(checkpoint, cuda_options()), {});
+        REQUIRE(model.ok());
+        REQUIRE((*model)->append(std::span(tokens).first(7), {}).ok());
+        CHECK_FALSE((*model)->lost_gpu());
+        cuda_sim::set_card({.calls_left = calls});
+        std::vector<float> logits(vocabulary);
+        for (size_t t = 7; t < tokens.size(); ++t) {
+            REQUIRE((*model)->append(std::span(tokens).subspan(t, 1), logits).ok());
+            CHECK((*model)->lost_gpu());
+            CHECK(std::ranges::equal(logits,
+                                     std::span(expected).subspan(t * vocabulary, vocabulary)));
+        }
+        CHECK((*model)->keep(tokens).tokens == 11);
+        cuda_sim::set_card({});
+    }
+}
+
+TEST_CASE("without GPU and without the model's files every further step fails in words") {
+    const SimulatedCard restored;
+    const auto tokens = some_tokens(2);
+    // A copy, to be taken away.
+    const test::TempDirectory room;
+    const Path copy = room.path() / "model";
+    std::filesystem::copy(test::tiny_checkpoint("tiny-clamp").string(), copy.string(),
+                          std::filesystem::copy_options::recursive);
+    auto model = make_sequence_model(test::open_runtime(copy, cuda_options()), {});
+    REQUIRE(model.ok());
+    std::filesystem::remove_all(copy.string());
+    cuda_sim::set_card({.calls_left = 0});
+    for (int i = 0; i < 2; ++i) {
+        const Status done = (*model)->append(tokens, {});
+        REQUIRE(!done.ok());
+        CHECK(done.error().message.starts_with("going on without the GPU: "));
+    }
+    (*model)->watch(nullptr);
+    (*model)->observe(nullptr);
 }
 
 }  // namespace millrace
