@@ -16,16 +16,18 @@ Shadow::Finding Shadow::touch_bytes(size_t first, size_t count, const Moment& mo
             return {Verdict::kUnwritten, i, writes_[i]};
         }
     }
-    for (size_t i = first; i < first + count; ++i) {
-        const Verdict verdict = judge<kAccess>(writes_[i], reads_[i], moment);
+    // Runs of bytes with one history have one verdict.
+    for (size_t i = first; i < first + count;) {
+        const Stamp write = writes_[i], read = reads_[i];
+        const Verdict verdict = judge<kAccess>(write, read, moment);
         if (verdict != Verdict::kFine) {
-            return {verdict, i, verdict == Verdict::kRaceWithRead ? reads_[i] : writes_[i]};
+            return {verdict, i, verdict == Verdict::kRaceWithRead ? read : write};
         }
-        if constexpr (kAccess == Access::kRead) {
-            reads_[i] = read_after(reads_[i], moment);
-        } else {
-            writes_[i] = moment.now | (kAccess == Access::kAtomic ? kAtomicBit : 0);
-        }
+        const bool reads = kAccess == Access::kRead;
+        const Stamp next = reads ? read_after(read, moment)
+                                 : moment.now | (kAccess == Access::kAtomic ? kAtomicBit : 0);
+        for (; i < first + count && writes_[i] == write && reads_[i] == read; ++i)
+            (reads ? reads_ : writes_)[i] = next;
     }
     return {};
 }
