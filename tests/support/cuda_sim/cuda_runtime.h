@@ -58,6 +58,9 @@ void vector_store(void* to, const T& value) {
     store_bytes_together(to, &value, sizeof(T));
 }
 
+// byte_product.cpp; kernels/cuda/device/byte_product.cuh says what it does.
+void multiply_s8(const uint32_t (&a)[4], const uint32_t (&b)[2], int32_t (&c)[4],
+                 Place place = Place::current());
 // tensor_core.cpp; kernels/cuda/device/tensor_core.cuh says what they do.
 void multiply_bf16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4],
                    Place place = Place::current());

@@ -21,6 +21,7 @@ void shuffle_order(std::vector<T>& order, uint64_t seed, Random& random) {
 
 Machine* the_machine = nullptr;
 bool checking = false;
+uintptr_t running_stack = 0;
 
 void make_machine() {
     static Machine machine;
@@ -137,7 +138,7 @@ size_t Machine::next_thread() {
 void Machine::become(size_t thread) {
     current_index_ = static_cast<uint32_t>(thread);
     current_ = &threads_[thread];
-    stack_ = fibers_.stack_of(thread);
+    running_stack = fibers_.stack_of(thread);
     accesses_left_ = options.accesses_max;
     const Stamp barriers = Stamp{current_->warp_barriers} << kWarpBarrierShift & kWarpBarrierMask;
     global_.now = Stamp{epoch_} << kEpochShift | Stamp{thread} << kThreadShift | barriers;

@@ -110,7 +110,6 @@ private:
     [[nodiscard]] std::string lanes_text(uint32_t warp, uint32_t mask);
 
     // What every access asks for comes first.
-    uintptr_t stack_ = 0;        // of the thread that runs
     int64_t accesses_left_ = 0;  // until it waits; see Options
     Moment global_, shared_;
     // Where the instruction's last access went: mostly the next one goes there, too.
@@ -158,6 +157,7 @@ inline Machine& machine() {
 
 // While kernel code runs: the compiler's calls mean something.
 extern bool checking;
+extern uintptr_t running_stack;  // of the thread that runs
 
 // Runtime code that kernel code has called: what it touches is nobody's business.
 class Unchecked {
@@ -171,7 +171,7 @@ public:
 template <Access kAccess>
 [[gnu::always_inline]] inline void Machine::access_as(uintptr_t at, size_t bytes, bool must_align,
                                                       uintptr_t from) {
-    if (at - stack_ < Fibers::kStackBytes || bytes == 0) return;
+    if (at - running_stack < Fibers::kStackBytes || bytes == 0) return;
     if (--accesses_left_ < 0) [[unlikely]]
         endless();
     if (must_align && (at & (bytes - 1)) != 0) [[unlikely]]

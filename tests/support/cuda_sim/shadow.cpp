@@ -11,21 +11,28 @@ void Shadow::define(size_t first, size_t count) {
 
 template <Access kAccess>
 Shadow::Finding Shadow::touch_bytes(size_t first, size_t count, const Moment& moment) {
-    for (size_t i = first; i < first + count; ++i) {
-        if (kAccess != Access::kWrite && epoch_of(writes_[i]) < moment.written_first) {
-            return {Verdict::kUnwritten, i, writes_[i]};
+    const size_t end = first + count;
+    // Runs of bytes with one history have one verdict. A byte that nobody wrote goes before a race at another.
+    const auto end_of_run = [&](size_t i) {
+        const Stamp write = writes_[i], read = reads_[i];
+        while (i < end && writes_[i] == write && reads_[i] == read) ++i;
+        return i;
+    };
+    Finding race;
+    for (size_t i = first; i < end; i = end_of_run(i)) {
+        const Verdict verdict = judge<kAccess>(writes_[i], reads_[i], moment);
+        if (verdict == Verdict::kUnwritten) return {verdict, i, writes_[i]};
+        if (verdict != Verdict::kFine && race.verdict == Verdict::kFine) {
+            race = {verdict, i, verdict == Verdict::kRaceWithRead ? reads_[i] : writes_[i]};
         }
     }
-    for (size_t i = first; i < first + count; ++i) {
-        const Verdict verdict = judge<kAccess>(writes_[i], reads_[i], moment);
-        if (verdict != Verdict::kFine) {
-            return {verdict, i, verdict == Verdict::kRaceWithRead ? reads_[i] : writes_[i]};
-        }
-        if constexpr (kAccess == Access::kRead) {
-            reads_[i] = read_after(reads_[i], moment);
-        } else {
-            writes_[i] = moment.now | (kAccess == Access::kAtomic ? kAtomicBit : 0);
-        }
+    if (race.verdict != Verdict::kFine) return race;
+    for (size_t i = first; i < end;) {
+        const size_t next = end_of_run(i);
+        const Stamp stamp =
+            kAccess == Access::kRead ? read_after(reads_[i], moment) : written(kAccess, moment);
+        std::vector<Stamp>& stamps = kAccess == Access::kRead ? reads_ : writes_;
+        for (; i < next; ++i) stamps[i] = stamp;
     }
     return {};
 }

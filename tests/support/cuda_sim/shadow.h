@@ -54,13 +54,16 @@ public:
         size_t at = 0;      // the byte
         Stamp earlier = 0;  // of the other access
     };
-    // Notes an access, as far as it is fine.
+    // Notes an access if it is fine.
     template <Access kAccess>
     [[nodiscard]] Finding touch(size_t first, size_t count, const Moment& moment);
 
 private:
     [[nodiscard]] static bool races(Stamp earlier, Company company, const Moment& moment);
     [[nodiscard]] static Stamp read_after(Stamp last, const Moment& moment);
+    [[nodiscard]] static Stamp written(Access access, const Moment& moment) {
+        return moment.now | (access == Access::kAtomic ? kAtomicBit : 0);
+    }
     template <Access kAccess>
     [[nodiscard]] static Verdict judge(Stamp write, Stamp read, const Moment& moment);
     template <Access kAccess>
@@ -131,7 +134,7 @@ template <Access kAccess>
         if (next == read) return {};
         for (size_t i = 0; i < count; ++i) reads[i] = next;
     } else {
-        const Stamp next = moment.now | (kAccess == Access::kAtomic ? kAtomicBit : 0);
+        const Stamp next = written(kAccess, moment);
         for (size_t i = 0; i < count; ++i) writes[i] = next;
     }
     return {};
