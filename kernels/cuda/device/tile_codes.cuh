@@ -167,7 +167,8 @@ struct Codes<WeightFormat::kBf16> {
 template <WeightFormat kFormat>
 requires(is_low_bit(kFormat)) struct Codes<kFormat> {
     static constexpr int kUnitBytes = block_bytes(kFormat);
-    static constexpr int kStageUnits = 8, kScaleUnits = 1, kSwizzle = 1;
+    static constexpr int kStageUnits = 8, kScaleUnits = 1;
+    static constexpr int kSwizzle = kFormat == WeightFormat::kQ3s ? 1 : 5;
     static constexpr Pairs kPairs = Pairs::kHalves;
     static constexpr bool kScaled = true;
     template <InputFormat kInput>

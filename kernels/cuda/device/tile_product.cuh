@@ -35,14 +35,17 @@ __device__ inline void copy_stage(const TileWeight& w, int64_t first, int64_t la
                                   uint8_t* to) {
     using Format = Codes<kFormat>;
     constexpr int kPieces = Format::kStageUnits * Format::kUnitBytes / 16;
-    static_assert(kTileOutputs * kPieces % kWarp == 0 && 16 * kPieces <= kStageRowBytes);
+    // A power of two: the eight lanes that write together then have one row, or two that kSwizzle keeps apart.
+    constexpr int kLanes = kPieces == 6 ? 8 : kPieces;
+    static_assert(kTileOutputs * kLanes % kWarp == 0 && 16 * kPieces <= kStageRowBytes);
     static_assert(stage_columns(kFormat) ==
                   kStageColumns<kFormat>);  // as who shares them out thinks
     const int64_t row_bytes =
         w.cols / kUnit * Format::kUnitBytes + w.cols % kUnit * Format::kUnitBytes / kUnit;
-    for (int i = 0; i < kTileOutputs * kPieces / kWarp; ++i) {
+    for (int i = 0; i < kTileOutputs * kLanes / kWarp; ++i) {
         const int number = lane_of_thread() + kWarp * i;
-        const int row = number / kPieces, piece = number % kPieces;
+        const int row = number / kLanes, piece = number % kLanes;
+        if (piece >= kPieces) continue;
         const int64_t output = first + row < last ? first + row : last;
         const int64_t at = (stage * kPieces + piece) * 16;
         uint8_t* own = to + row * kStageRowBytes + (piece ^ (row * Format::kSwizzle & 7)) * 16;
