@@ -6,8 +6,8 @@
 // A row's bits are the same in any company, run after run, and on every GPU: no order of a sum follows from rows or from
 // timing, no atomic decides a value, and functions are made of correctly rounded operations (device/arithmetic.cuh).
 //
-// Still to come before this is an `Ops`: experts, and products with low-bit weights; attention.h and indexer.h are functions
-// of their own so far. One thread at a time may call; nothing is allocated after create().
+// Attention, the indexer and experts want scratch and are functions of their own: attention.h, indexer.h, experts.h. One
+// thread at a time may call; nothing is allocated after create().
 
 #include <cstdint>
 #include <span>
@@ -53,6 +53,9 @@ public:
     // norm_rope.cu
     void rms_norm(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
                   MatrixView<Bf16> out);
+    // rms_norm and quantise of what it wrote, in one launch: the same bits.
+    void norm_quantise(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
+                       MatrixView<Bf16> out, Fp8Rows quantised);
     void head_norm(MatrixView<Bf16> q, float eps);
     void rope(MatrixView<Bf16> x, int64_t width, std::span<const int32_t> positions,
               const RopeTable& table, Rotation rotation);

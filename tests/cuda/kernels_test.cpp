@@ -74,6 +74,9 @@ struct AllOps {
         const auto norm = in.bf16(d);
         ops.rms_norm(x, norm, 1e-6F, x);
         add_bytes(results, x);
+        const Fp8Rows codes{matrix<uint8_t>(d), matrix<uint8_t>(d / 128)};
+        test::norm_quantise(ops, x, norm, 1e-6F, y, codes);
+        for (const auto& m : {codes.codes, codes.scales}) add_bytes(results, m);
         const auto heads = bf16(2 * kHeadDim);
         ops.head_norm(heads, 1e-6F);
         const std::vector<int32_t> positions(static_cast<size_t>(rows), 77);
@@ -424,6 +427,34 @@ TEST_CASE_FIXTURE(Properties, "NaN in weights and inputs reaches the sums it bel
             }
         }
     });
+}
+
+TEST_CASE_FIXTURE(Properties, "a norm that quantises is the norm, then aq128, bit for bit") {
+    // A group alone, three of them in two warps, and more than one pass of the block.
+    for (const int64_t cols : {128, 384, 2176, 4096}) {
+        CAPTURE(cols);
+        Rows<Bf16> x(3, cols);
+        in.bf16(x, 3);
+        x.view.row(1)[5] = Bf16{0x7FC0};
+        x.view.row(2)[7] = to_bf16(1e5F);  // others fall below the floor of their groups
+        const std::vector<Bf16> weight = in.bf16(cols);
+        for_every_isa(pool, [&](Ops& cuda) {
+            Rows<Bf16> expected(3, cols), computed(3, cols, Bf16{0x7FC1});
+            cuda.rms_norm(x.view, weight, 1e-6F, expected.view);
+            const Quantised wanted(cuda, expected.view);
+            Rows<uint8_t> codes(3, cols, 77), scales(3, cols / 128, 77);
+            test::norm_quantise(cuda, x.view, weight, 1e-6F, computed.view,
+                                {codes.view, scales.view});
+            for (int64_t r = 0; r < 3; ++r) {
+                CHECK(std::memcmp(computed.view.row(r).data(), expected.view.row(r).data(),
+                                  static_cast<size_t>(2 * cols)) == 0);
+                CHECK(std::ranges::equal(codes.view.row(r), wanted.codes.view.row(r)));
+                CHECK(std::ranges::equal(scales.view.row(r), wanted.scales.view.row(r)));
+            }
+            CHECK(codes.gaps_are(77));
+            CHECK(scales.gaps_are(77));
+        });
+    }
 }
 
 TEST_CASE_FIXTURE(Properties, "packed rows keep the bits of what is rotated") {

@@ -14,4 +14,8 @@ namespace millrace::test {
 [[nodiscard]] std::unique_ptr<Ops> make_staged_cuda_ops(Pool& pool,
                                                         const cuda_sim::Options& options);
 
+// CudaOps::norm_quantise; `staged` is one of the above.
+void norm_quantise(Ops& staged, MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
+                   MatrixView<Bf16> out, Fp8Rows quantised);
+
 }  // namespace millrace::test
