@@ -7,8 +7,9 @@
 //   stage   128 bytes (or less) of each of the 16 outputs, which one warp copies into its shared memory while it
 //           multiplies earlier ones; 16 bytes a lane whatever the format. Pieces of 16 bytes lie at
 //           piece ^ (row · kSwizzle) % 8, so that lanes of all rows meet no bank twice
-//   total   the units of one scale are summed from zero by the tensor cores; then
-//           total = fma(sum · row's scale, scale, total)
+//   total   the units of one scale are summed from zero by the tensor cores, such sums with their scales by fma over the
+//           128 columns of a row's scale, and those with that by fma again (the product of both scales might be no normal
+//           number); bf16 rows have no scale
 //
 // What a format's units look like and decode to: tile_codes.cuh.
 
@@ -28,37 +29,55 @@ namespace millrace::cuda {
 template <WeightFormat kFormat>
 inline constexpr int kStageColumns = Codes<kFormat>::kStageUnits * kUnit;
 
-// A warp asks for stage `stage` of outputs `first` … first + 15; those beyond `last` repeat it, columns beyond the last are
-// zero. `to`: kStageBytes of shared memory that the warp's lanes are done with. The caller commits.
+// Stages of outputs `first` … first + 15 on their way to a warp's shared memory; outputs beyond `last` repeat it, columns
+// beyond the last are zero.
 template <WeightFormat kFormat>
-__device__ inline void copy_stage(const TileWeight& w, int64_t first, int64_t last, int64_t stage,
-                                  uint8_t* to) {
+struct StageCopy {
     using Format = Codes<kFormat>;
-    constexpr int kPieces = Format::kStageUnits * Format::kUnitBytes / 16;
+    static constexpr int kPieces = Format::kStageUnits * Format::kUnitBytes / 16;  // of an output
+    static constexpr int kCopies = kTileOutputs * kPieces / kWarp;
     static_assert(kTileOutputs * kPieces % kWarp == 0 && 16 * kPieces <= kStageRowBytes);
     static_assert(stage_columns(kFormat) == kStageColumns<kFormat>);  // as who shares them out thinks
-    const int64_t row_bytes = w.cols / kUnit * Format::kUnitBytes +
-                              w.cols % kUnit * Format::kUnitBytes / kUnit;
-    for (int i = 0; i < kTileOutputs * kPieces / kWarp; ++i) {
-        const int number = lane_of_thread() + kWarp * i;
-        const int row = number / kPieces, piece = number % kPieces;
-        const int64_t output = first + row < last ? first + row : last;
-        const int64_t at = (stage * kPieces + piece) * 16;
-        uint8_t* own = to + row * kStageRowBytes + (piece ^ (row * Format::kSwizzle & 7)) * 16;
-        if (at < row_bytes) {
-            copy_async(own, w.codes + output * row_bytes + at);
-        } else {
-            store_vector(own, uint4{});
+    const uint8_t* from;
+    int64_t row_bytes;
+    uint32_t offsets[kCopies];  // of the lane's pieces, from there
+
+    __device__ StageCopy(const TileWeight& w, int64_t first, int64_t last)
+        : row_bytes(w.cols / kUnit * Format::kUnitBytes +
+                    w.cols % kUnit * Format::kUnitBytes / kUnit) {
+        from = w.codes + first * row_bytes;
+        for (int i = 0; i < kCopies; ++i) {
+            const int64_t row = (lane_of_thread() + kWarp * i) / kPieces;
+            const int64_t output = first + row < last ? row : last - first;
+            offsets[i] = static_cast<uint32_t>(output * row_bytes + piece(i) * 16);
         }
     }
-}
+    __device__ static int piece(int i) { return (lane_of_thread() + kWarp * i) % kPieces; }
+
+    // `to`: kStageBytes that the warp's lanes are done with. The caller commits.
+    __device__ void ask_for(int64_t stage, uint8_t* to) const {
+        const int64_t at = stage * kPieces * 16;
+#pragma unroll
+        for (int i = 0; i < kCopies; ++i) {
+            const int row = (lane_of_thread() + kWarp * i) / kPieces;
+            uint8_t* own =
+                to + row * kStageRowBytes + (piece(i) ^ (row * Format::kSwizzle & 7)) * 16;
+            if (at + piece(i) * 16 < row_bytes) {
+                copy_async(own, from + at + offsets[i]);
+            } else {
+                store_vector(own, uint4{});
+            }
+        }
+    }
+};
 
 // A lane's part of unit `unit` of output `row` of a stage.
 template <WeightFormat kFormat>
 __device__ inline typename Codes<kFormat>::Lane load_unit(const uint8_t* stage, int row, int unit) {
     using Format = Codes<kFormat>;
-    const int at = unit * Format::kUnitBytes + lane_of_thread() % 4 * (Format::kUnitBytes / 4);
-    const int piece = (at / 16) ^ (row * Format::kSwizzle & 7);
+    constexpr unsigned kLane = Format::kUnitBytes / 4, kBytes = Format::kUnitBytes;
+    const unsigned at = static_cast<unsigned>(unit) * kBytes + threadIdx.x % 4 * kLane;
+    const unsigned piece = at / 16 ^ (static_cast<unsigned>(row) * Format::kSwizzle & 7u);
     return load_vector<typename Format::Lane>(stage + row * kStageRowBytes + piece * 16 + at % 16);
 }
 
@@ -75,13 +94,16 @@ struct UnitScales {
     __device__ static UnitScales load(const TileWeight& w, int64_t first, int64_t last,
                                       int64_t col) {
         UnitScales out;
+        constexpr int kColumns = Format::kScaleUnits * kUnit;
         for (int half = 0; half < 2; ++half) {
             const int64_t row = first + lane_of_thread() / 4 + 8 * half;
+            const int64_t index =
+                Format::first_scale(w, row < last ? row : last) + col / kColumns;
             for (int i = 0; i < kOwn; ++i) {
                 const int number = kScales < 4 ? i : lane_of_thread() % 4 + 4 * i;
-                const int64_t at = col + number * Format::kScaleUnits * kUnit;
-                out.own[half][i] =
-                    at < w.cols ? Format::scale(w, row < last ? row : last, at) : 0;
+                out.own[half][i] = Format::kScaled && col + number * kColumns < w.cols
+                                       ? stored_scale(w, index + number)
+                                       : 0;
             }
         }
         return out;
@@ -110,7 +132,10 @@ __device__ inline void multiply_units(const uint8_t* stage, int first_unit,
                                       Sums (&totals)[kTiles]) {
     using Format = Codes<kFormat>;
     const int g = lane_of_thread() / 4;
-    Sums sums[kTiles];
+    // FP8 rows have a scale for 128 columns: sums are multiplied with the weight's scales first, and those with the row's.
+    constexpr bool kRowScales = kInput == InputFormat::kFp8;
+    static_assert(!kRowScales || (kUnits % 4 == 0 && 4 % Format::kScaleUnits == 0));
+    Sums sums[kTiles], scaled[kTiles];
     // Of many tiles two units keep the tensor cores busy; more of them at once would not fit into registers.
     [[maybe_unused]] constexpr int kTogether = kTiles > 1 ? 2 : kUnits;
 #pragma unroll kTogether
@@ -140,11 +165,17 @@ __device__ inline void multiply_units(const uint8_t* stage, int first_unit,
         for (int tile = 0; tile < kTiles; ++tile) {
 #pragma unroll
             for (int c = 0; c < 4; ++c) {
-                float sum = sums[tile].at[c];
-                // Two products: that of both scales might not be a normal number.
-                if constexpr (kInput == InputFormat::kFp8) sum *= row_scale(i, tile, c % 2);
-                float& total = totals[tile].at[c];
-                total = Format::kScaled ? std::fma(sum, scale[c / 2], total) : total + sum;
+                const float sum = sums[tile].at[c];
+                float& to = kRowScales ? scaled[tile].at[c] : totals[tile].at[c];
+                if (kRowScales && i % 4 == Format::kScaleUnits - 1) {
+                    to = Format::kScaled ? sum * scale[c / 2] : sum;
+                } else {
+                    to = Format::kScaled ? std::fma(sum, scale[c / 2], to) : to + sum;
+                }
+                if (kRowScales && i % 4 == 3) {
+                    float& total = totals[tile].at[c];
+                    total = std::fma(to, row_scale(i, tile, c % 2), total);
+                }
             }
         }
     }
