@@ -169,9 +169,9 @@ MUTATIONS = [
     Mutation("a stage goes on behind the last column", "device/tile_product.cuh",
              "if (at + piece(i) * 16 < row_bytes) {", "if (true) {", "tile_product.cu", PRODUCT, "sums on tensor*"),
     Mutation("outputs behind the last are read", "device/tile_product.cuh",
-             "first + row < last ? row : last - first;", "row;", "tile_product.cu", PRODUCT, "sums on tensor*"),
+             "first + row < last ? row : last - first;", "first + row < last + 9 ? row : last - first;", "tile_product.cu", PRODUCT, "sums on tensor*"),
     Mutation("shares of the columns not summed apart", "tile_product.cu",
-             "if (ends_split) merge", "if (now.done()) merge", "tile_product.cu", PRODUCT, "sums on tensor*"),
+             "if (ends_split) merge", "if (ends_split && now.done()) merge", "tile_product.cu", PRODUCT, "sums on tensor*"),
     Mutation("NaN among a unit's codes", "device/tile_codes.cuh",
              "(carried & 0x80808080u) != 0", "(carried & 0x80800080u) != 0", "tile_product.cu", PRODUCT, "NaN*"),
 ]
