@@ -120,6 +120,31 @@ struct UnitScales {
     }
 };
 
+// sums += a unit of a stage by kTiles times 8 rows.
+template <WeightFormat kFormat, InputFormat kInput, int kTiles, class RightOf>
+__device__ inline void multiply_unit(const uint8_t* stage, int unit, int i, const RightOf& right,
+                                     Sums (&sums)[kTiles]) {
+    using Format = Codes<kFormat>;
+    const int g = lane_of_thread() / 4;
+    const Eight low = Format::template decode<kInput>(load_unit<kFormat>(stage, g, unit));
+    const Eight high = Format::template decode<kInput>(load_unit<kFormat>(stage, g + 8, unit));
+    const Left steps[2] = {{{low.at[0], high.at[0], low.at[1], high.at[1]}},
+                           {{low.at[2], high.at[2], low.at[3], high.at[3]}}};
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+        const Eight b = right(i, tile);
+#pragma unroll
+        for (int step = 0; step < 2; ++step) {
+            const Right two{{b.at[2 * step], b.at[2 * step + 1]}};
+            if constexpr (kInput == InputFormat::kFp8) {
+                multiply_f16(steps[step], two, sums[tile]);
+            } else {
+                multiply_bf16(steps[step], two, sums[tile]);
+            }
+        }
+    }
+}
+
 // totals += kUnits units of a stage from `first_unit` on, where a scale begins, by kTiles times 8 rows.
 // right(i, tile): the lane's Eight of row `lane / 4` of a tile, in the i-th of these units; row_scale(i, tile, c): the scale
 // of its row 2t + c there (none for bf16 rows). A row's sum is made by the same operations in the same order whatever
@@ -131,35 +156,20 @@ __device__ inline void multiply_units(const uint8_t* stage, int first_unit,
                                       const RightOf& right, const RowScale& row_scale,
                                       Sums (&totals)[kTiles]) {
     using Format = Codes<kFormat>;
-    const int g = lane_of_thread() / 4;
     // FP8 rows have a scale for 128 columns: sums are multiplied with the weight's scales first, and those with the row's.
     constexpr bool kRowScales = kInput == InputFormat::kFp8;
     static_assert(!kRowScales || (kUnits % 4 == 0 && 4 % Format::kScaleUnits == 0));
-    Sums sums[kTiles], scaled[kTiles];
+    Sums scaled[kTiles];
     // Of many tiles two units keep the tensor cores busy; more of them at once would not fit into registers.
-    [[maybe_unused]] constexpr int kTogether = kTiles > 1 ? 2 : kUnits;
+    constexpr int kScale = Format::kScaleUnits;
+    [[maybe_unused]] constexpr int kTogether = kTiles > 1 ? (kScale < 2 ? kScale : 2) : kScale;
+    [[maybe_unused]] constexpr int kScales = kTiles > 1 && kScale > 1 ? 1 : kTiles > 1 ? 2 : kUnits;
+#pragma unroll kScales
+    for (int i = 0; i < kUnits; i += kScale) {
+        Sums sums[kTiles] = {};
 #pragma unroll kTogether
-    for (int i = 0; i < kUnits; ++i) {
-        const int unit = first_unit + i;
-        const Eight low = Format::template decode<kInput>(load_unit<kFormat>(stage, g, unit));
-        const Eight high = Format::template decode<kInput>(load_unit<kFormat>(stage, g + 8, unit));
-        const Left steps[2] = {{{low.at[0], high.at[0], low.at[1], high.at[1]}},
-                               {{low.at[2], high.at[2], low.at[3], high.at[3]}}};
-#pragma unroll
-        for (int tile = 0; tile < kTiles; ++tile) {
-            if (i % Format::kScaleUnits == 0) sums[tile] = {};
-            const Eight b = right(i, tile);
-#pragma unroll
-            for (int step = 0; step < 2; ++step) {
-                const Right two{{b.at[2 * step], b.at[2 * step + 1]}};
-                if constexpr (kInput == InputFormat::kFp8) {
-                    multiply_f16(steps[step], two, sums[tile]);
-                } else {
-                    multiply_bf16(steps[step], two, sums[tile]);
-                }
-            }
-        }
-        if (i % Format::kScaleUnits != Format::kScaleUnits - 1) continue;
+        for (int j = i; j < i + kScale; ++j)
+            multiply_unit<kFormat, kInput>(stage, first_unit + j, j, right, sums);
         const float scale[2] = {scales.of(i, 0), scales.of(i, 1)};
 #pragma unroll
         for (int tile = 0; tile < kTiles; ++tile) {
@@ -167,12 +177,12 @@ __device__ inline void multiply_units(const uint8_t* stage, int first_unit,
             for (int c = 0; c < 4; ++c) {
                 const float sum = sums[tile].at[c];
                 float& to = kRowScales ? scaled[tile].at[c] : totals[tile].at[c];
-                if (kRowScales && i % 4 == Format::kScaleUnits - 1) {
+                if (kRowScales && i % 4 == 0) {
                     to = Format::kScaled ? sum * scale[c / 2] : sum;
                 } else {
                     to = Format::kScaled ? std::fma(sum, scale[c / 2], to) : to + sum;
                 }
-                if (kRowScales && i % 4 == 3) {
+                if (kRowScales && i % 4 == 4 - kScale) {
                     float& total = totals[tile].at[c];
                     total = std::fma(to, row_scale(i, tile, c % 2), total);
                 }
