@@ -119,9 +119,9 @@ __device__ inline void multiply_tile(const TileWeight& weight, int64_t first,
     const int64_t last = weight.outputs - 1;
     const int64_t stages = (weight.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>;
     const int quarter = lane_of_thread() % 4;
+    const StageCopy<kFormat> copy(weight, first, last);
     const auto ask_for = [&](int64_t stage, int slot) {
-        if (stage < stages)
-            copy_stage<kFormat>(weight, first, last, stage, ring + slot * kStageBytes);
+        if (stage < stages) copy.ask_for(stage, ring + slot * kStageBytes);
         commit_copies();
     };
     for (int i = 0; i < kRing - 1; ++i) ask_for(i, i);

@@ -8,22 +8,17 @@
 namespace millrace::cuda {
 namespace {
 
-// Eight columns of a row from `col` on, as they are stored; zero where there is none.
+// Where rows begin, in bytes; those beyond the last repeat it.
 template <InputFormat kInput>
-__device__ inline typename RowOf<kInput>::Lane load_row(const ProductTask& t, int64_t row,
-                                                        int64_t col) {
-    using Lane = typename RowOf<kInput>::Lane;
-    if (row >= t.rows || col >= t.cols) return Lane{};
-    if constexpr (kInput == InputFormat::kFp8) {
-        return load_vector<Lane>(t.x_codes + row * t.x_codes_stride + col);
-    } else {
-        return load_vector<Lane>(t.x + row * t.x_stride + blockIdx.z * t.cols + col);
-    }
+inline constexpr int kColumnBytes = kInput == InputFormat::kFp8 ? 1 : 2;
+template <InputFormat kInput>
+__device__ inline const uint8_t* row_at(const ProductTask& t, int64_t row) {
+    row = row < t.rows ? row : t.rows - 1;
+    if constexpr (kInput == InputFormat::kFp8) return t.x_codes + row * t.x_codes_stride;
+    return reinterpret_cast<const uint8_t*>(t.x + row * t.x_stride + blockIdx.z * t.cols);
 }
-// And the scale of its 128 columns around `col`.
-__device__ inline float load_row_scale(const ProductTask& t, int64_t row, int64_t col) {
-    if (row >= t.rows || col >= t.cols) return 0;
-    return e8m0_value(t.x_scales[row * t.x_scales_stride + col / 128]);
+__device__ inline const uint8_t* row_scales_at(const ProductTask& t, int64_t row) {
+    return t.x_scales + (row < t.rows ? row : t.rows - 1) * t.x_scales_stride;
 }
 
 // Outputs [first, last] of the block's group, from `first` on a warp's.
@@ -44,28 +39,40 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, 2) few_rows_kernel(ProductT
     const int64_t stages = (t.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>;
     const int lane = lane_of_thread(), warp = warp_of_thread();
     auto* ring = dynamic_shared<uint8_t>() + warp * kRing * kStageBytes;
+    const StageCopy<kFormat> copy(weight, outputs.first, outputs.last);
     const auto ask_for = [&](int64_t stage, int slot) {
-        if (stage < stages) {
-            copy_stage<kFormat>(weight, outputs.first, outputs.last, stage,
-                                ring + slot * kStageBytes);
-        }
+        if (stage < stages) copy.ask_for(stage, ring + slot * kStageBytes);
         commit_copies();
     };
     for (int i = 0; i < kRing - 1; ++i) ask_for(warp + i * t.splits, i);
+    using Lane = typename RowOf<kInput>::Lane;
+    const uint8_t* row =
+        row_at<kInput>(t, first_row + lane / 4) + lane % 4 * 8 * kColumnBytes<kInput>;
+    const uint8_t* const row_scales_from[2] = {row_scales_at(t, first_row + lane % 4 * 2),
+                                               row_scales_at(t, first_row + lane % 4 * 2 + 1)};
     Sums totals[1] = {};
     int slot = 0;
     for (int64_t stage = warp; stage < stages; stage += t.splits) {
         const int64_t col = stage * kStageColumns<kFormat>;
-        typename RowOf<kInput>::Lane rows[kUnits];
+        const int left = t.cols - col < kStageColumns<kFormat> ? static_cast<int>(t.cols - col)
+                                                               : kStageColumns<kFormat>;
+        Lane rows[kUnits];
 #pragma unroll
-        for (int i = 0; i < kUnits; ++i)
-            rows[i] = load_row<kInput>(t, first_row + lane / 4, col + i * kUnit + lane % 4 * 8);
+        for (int i = 0; i < kUnits; ++i) {
+            rows[i] = {};
+            if (i * kUnit + lane % 4 * 8 < left) {
+                rows[i] =
+                    load_vector<Lane>(row + (col + i * kUnit) * kColumnBytes<kInput>);
+            }
+        }
         const auto scales =
             UnitScales<kFormat, kUnits>::load(weight, outputs.first, outputs.last, col);
         float row_scales[kScales][2] = {};
+#pragma unroll
         for (int i = 0; kInput == InputFormat::kFp8 && i < 2 * kScales; ++i) {
-            row_scales[i / 2][i % 2] =
-                load_row_scale(t, first_row + lane % 4 * 2 + i % 2, col + i / 2 * 128);
+            if (i / 2 * 128 < left) {
+                row_scales[i / 2][i % 2] = e8m0_value(row_scales_from[i % 2][col / 128 + i / 2]);
+            }
         }
         wait_for_copies<kRing - 2>();
         __syncwarp();
@@ -128,36 +135,55 @@ struct RowsTile {
     }
 };
 
-// What a thread brings of it from memory: kPerThread pieces as they are stored.
+// What a thread brings of it from memory: kPerThread pieces as they are stored, all of one column, rows kRowsApart apart.
 template <WeightFormat kFormat, InputFormat kInput>
 struct RowsPart {
     using Tile = RowsTile<kFormat>;
-    static constexpr int kPerThread = kBlockRows * Tile::kPieces / (kSplitsMax * kWarp);
-    typename RowOf<kInput>::Lane lanes[kPerThread];
+    using Lane = typename RowOf<kInput>::Lane;
+    static constexpr int kRowsApart = kSplitsMax * kWarp / Tile::kPieces;
+    static constexpr int kPerThread = kBlockRows / kRowsApart;
+    const uint8_t* from;
+    const uint8_t* scales;
+    uint32_t offsets[kPerThread];
+    int64_t cols;
+    Lane lanes[kPerThread];
     float scale;
 
-    __device__ void load(const ProductTask& t, int64_t first_row, int64_t col) {
-        const auto thread = static_cast<int>(threadIdx.x);
+    __device__ static int first() { return static_cast<int>(threadIdx.x) / Tile::kPieces; }
+    __device__ static int piece() { return static_cast<int>(threadIdx.x) % Tile::kPieces; }
+    __device__ static bool brings_scale() {
+        return kInput == InputFormat::kFp8 && threadIdx.x < kBlockRows;
+    }
+
+    __device__ RowsPart(const ProductTask& t, int64_t first_row)
+        : from(row_at<kInput>(t, first_row)),
+          scales(row_scales_at(t, first_row + threadIdx.x % kBlockRows)),
+          cols(t.cols),
+          scale(1) {
+        for (int i = 0; i < kPerThread; ++i) {
+            offsets[i] = static_cast<uint32_t>(
+                row_at<kInput>(t, first_row + first() + i * kRowsApart) - from +
+                piece() * 8 * kColumnBytes<kInput>);
+        }
+    }
+    __device__ void load(int64_t col) {
+        const bool exists = col + piece() * 8 < cols;
 #pragma unroll
         for (int i = 0; i < kPerThread; ++i) {
-            const int number = thread + i * kSplitsMax * kWarp;
-            lanes[i] = load_row<kInput>(t, first_row + number / Tile::kPieces,
-                                        col + number % Tile::kPieces * 8);
+            lanes[i] = {};
+            if (exists)
+                lanes[i] = load_vector<Lane>(from + col * kColumnBytes<kInput> + offsets[i]);
         }
-        scale = 1;
-        if (kInput == InputFormat::kFp8 && thread < kBlockRows)
-            scale = load_row_scale(t, first_row + thread, col);
+        if (brings_scale()) scale = col < cols ? e8m0_value(scales[col / 128]) : 0;
     }
     __device__ void store(Tile& to) const {
-        const auto thread = static_cast<int>(threadIdx.x);
 #pragma unroll
         for (int i = 0; i < kPerThread; ++i) {
-            const int number = thread + i * kSplitsMax * kWarp;
             const Eight e = pairs_of<Codes<kFormat>::kPairs>(lanes[i]);
-            const int at = Tile::place(number / Tile::kPieces, number % Tile::kPieces);
-            store_vector(&to.pieces[at], uint4{e.at[0], e.at[1], e.at[2], e.at[3]});
+            store_vector(&to.pieces[Tile::place(first() + i * kRowsApart, piece())],
+                         uint4{e.at[0], e.at[1], e.at[2], e.at[3]});
         }
-        if (kInput == InputFormat::kFp8 && thread < kBlockRows) to.scales[thread] = scale;
+        if (brings_scale()) to.scales[threadIdx.x] = scale;
     }
 };
 
@@ -188,17 +214,17 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp) many_rows_kernel(ProductTas
     auto* ring = dynamic_shared<uint8_t>() + warp * kRing * kStageBytes;
     Walk now{(t.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>, t.splits};
     Walk ahead = now;
+    const StageCopy<kFormat> copy(weight, outputs.first, outputs.last);
     const auto ask_ahead = [&](int slot) {
         if (works && !ahead.done()) {
-            copy_stage<kFormat>(weight, outputs.first, outputs.last, ahead.stage,
-                                ring + slot * kStageBytes);
+            copy.ask_for(ahead.stage, ring + slot * kStageBytes);
             ahead.next();
         }
         commit_copies();
     };
     for (int i = 0; i < kRing - 1; ++i) ask_ahead(i);
-    RowsPart<kFormat, kInput> part;
-    part.load(t, first_row, 0);
+    RowsPart<kFormat, kInput> part(t, first_row);
+    part.load(0);
     part.store(tiles[0]);
     __syncthreads();
     Sums totals[kBlockTiles] = {}, merged[kBlockTiles] = {};
@@ -216,7 +242,7 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp) many_rows_kernel(ProductTas
             const auto scales = UnitScales<kFormat, kUnits>::load(
                 weight, outputs.first, outputs.last, (stage * kParts + i) * rows_columns(kFormat));
             const int64_t coming = i + 1 < kParts ? stage * kParts + i + 1 : now.stage * kParts;
-            part.load(t, first_row, coming * rows_columns(kFormat));
+            part.load(coming * rows_columns(kFormat));
             const Tile& rows = tiles[buffer];
             if (works) {
                 multiply_units<kFormat, kInput>(

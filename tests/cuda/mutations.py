@@ -29,7 +29,7 @@ class Mutation:
 
 ROWS, GRIDS, MIXTURE = "*/cpu_rows_test.cpp", "*/cpu_grids_test.cpp", "*/cpu_mixture_test.cpp"
 STREAMS, LINEAR = "*/cpu_hyper_connections_test.cpp", "*/cpu_linear_test.cpp"
-OWN = "*/kernels_test.cpp"
+OWN, PRODUCT = "*/kernels_test.cpp", "*/product_test.cpp"
 ATTENTION, INDEXER, STAGES = "*/cpu_attention_test.cpp", "*/cpu_indexer_test.cpp", "*/cuda/indexer_test.cpp"
 
 MUTATIONS = [
@@ -92,11 +92,10 @@ MUTATIONS = [
     Mutation("groups read the first group's columns", "product.cu",
              "t.x + row * t.x_stride + blockIdx.z * t.cols + col;", "t.x + row * t.x_stride + col;",
              "product.cu", LINEAR, "grouped*"),
-    Mutation("a row alone is summed in another way", "product.cu",
-             "totals[o][r] += sums[o][r] * x_scale * scales[o];",
-             "totals[o][r] = kRows == 1 ? std::fma(sums[o][r] * x_scale, scales[o], totals[o][r])\n"
-             "                                        : totals[o][r] + sums[o][r] * x_scale * scales[o];",
-             "product.cu", OWN, "sums*"),
+    Mutation("a row alone is summed in another way", "device/tile_product.cuh",
+             "std::fma(sum, scale[c / 2], to) : to + sum;",
+             "kTiles == 1 ? to + sum * scale[c / 2] : std::fma(sum, scale[c / 2], to) : to + sum;",
+             "tile_product.cu", PRODUCT, "sums on tensor*"),
     Mutation("the parts of a vector turned round", "device/loads.cuh",
              "out[i] = to_float(chunk.at[i]);", "out[i] = to_float(chunk.at[kCount - 1 - i]);",
              "rows.cu", OWN, "vectors*"),
@@ -147,6 +146,34 @@ MUTATIONS = [
              "if (distance >= 2 * kWarp) {", "if (distance >= 4 * kWarp) {", "indexer.cu", INDEXER, "index_topk takes*"),
     Mutation("one round's counts for the next", "indexer.cu",
              "counts.of_warps[round % 2]", "counts.of_warps[0]", "indexer.cu", INDEXER, "index_topk picks what*"),
+    Mutation("a stage multiplied before all lanes have it", "tile_product.cu",
+             "        __syncwarp();\n        // The slot that all lanes have left before the barrier.\n        ask_for(",
+             "        ask_for(", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("nobody waits for a stage", "tile_product.cu",
+             "        wait_for_copies<kRing - 2>();\n        __syncwarp();\n"
+             "        // The slot that all lanes have left before the barrier.\n        ask_ahead",
+             "        __syncwarp();\n        ask_ahead", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("a stage copied to where another is read", "tile_product.cu",
+             "ask_ahead(slot == 0 ? kRing - 1 : slot - 1);", "ask_ahead(slot);", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("rows multiplied before all are there", "tile_product.cu",
+             "part.store(tiles[buffer]);\n            __syncthreads();", "part.store(tiles[buffer]);",
+             "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("rows stored to where others are read", "tile_product.cu",
+             "            buffer ^= 1;\n", "", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("warps of few rows added up without a barrier", "tile_product.cu",
+             "    __syncthreads();\n    const auto* all", "    const auto* all", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("a lane's columns are its neighbour's", "device/tile_product.cuh",
+             "threadIdx.x % 4 * kLane;", "(threadIdx.x + 1) % 4 * kLane;", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("scales of other columns", "device/tile_product.cuh",
+             "+ col / kColumns;", "+ col / 2 / kColumns;", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("a stage goes on behind the last column", "device/tile_product.cuh",
+             "if (at + piece(i) * 16 < row_bytes) {", "if (true) {", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("outputs behind the last are read", "device/tile_product.cuh",
+             "first + row < last ? row : last - first;", "first + row < last + 9 ? row : last - first;", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("shares of the columns not summed apart", "tile_product.cu",
+             "if (ends_split) merge", "if (ends_split && now.done()) merge", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("NaN among a unit's codes", "device/tile_codes.cuh",
+             "(carried & 0x80808080u) != 0", "(carried & 0x80800080u) != 0", "tile_product.cu", PRODUCT, "NaN*"),
 ]
 
 

@@ -221,6 +221,33 @@ TEST_CASE("codes decode to their values times a power of two, in the order of th
     check_decoding<InputFormat::kBf16>();
 }
 
+// As GPUs with an instruction for it do, and those without.
+TEST_CASE("e4m3 becomes f16 in two ways that agree") {
+    using cuda::Pairs;
+    for (uint32_t code = 0; code < 256; ++code) {
+        const auto want = static_cast<double>(e4m3_value(static_cast<uint8_t>(code)));
+        const double converted = f16_value(cuda::convert_e4m3(code << 8) >> 16);
+        CHECK(std::isnan(converted) == std::isnan(want));
+        if (!std::isnan(want)) CHECK(converted == want);
+    }
+    const uint2 codes{0x8B0A3938u, 0x013E003Cu};
+    const auto check = [&]<Pairs kPairs>() {
+        const auto placed = values_of<InputFormat::kFp8>(
+            cuda::decode_e4m3_eight<InputFormat::kFp8, kPairs, false>(codes), kPairs, 8);
+        const auto converted = values_of<InputFormat::kFp8>(
+            cuda::decode_e4m3_eight<InputFormat::kFp8, kPairs, true>(codes), kPairs, 0);
+        CHECK(placed == converted);
+        for (uint32_t i = 0; i < 8; ++i) {
+            const uint32_t word = i < 4 ? codes.x : codes.y;
+            CHECK(placed[i] ==
+                  static_cast<double>(e4m3_value(static_cast<uint8_t>(word >> (i % 4 * 8)))));
+        }
+    };
+    check.operator()<Pairs::kNeighbours>();
+    check.operator()<Pairs::kAlternate>();
+    check.operator()<Pairs::kHalves>();
+}
+
 TEST_CASE("rows are paired as each weight wants them") {
     const uint2 codes{0x3B3A3938u, 0x3F3E3D3Cu};
     const uint4 bf16{0x3F813F80u, 0x3F833F82u, 0x3F853F84u, 0x3F873F86u};
