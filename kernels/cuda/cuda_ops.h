@@ -3,8 +3,9 @@
 // pointer, those inside of lists too, is one of the GPU's memory (a RopeTable goes along by value), and calls return before
 // the work is done: results are there when the stream has come to them.
 //
-// A row's bits are the same in any company, run after run, and on every GPU: no order of a sum follows from rows or from
-// timing, no atomic decides a value, and functions are made of correctly rounded operations (device/arithmetic.cuh).
+// A row's bits are the same in any company, run after run: no order of a sum follows from rows or from timing, no atomic
+// decides a value. They are the same on every GPU, too, since functions are made of correctly rounded operations
+// (device/arithmetic.cuh); but for products on tensor cores, which are on those GPUs whose tensor cores sum alike.
 //
 // Attention, the indexer and experts want scratch and are functions of their own: attention.h, indexer.h, experts.h. One
 // thread at a time may call; nothing is allocated after create().

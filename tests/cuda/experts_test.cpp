@@ -189,24 +189,27 @@ TEST_CASE_FIXTURE(Properties,
                   "a pair's bits are its own: alone, among few, among many of one expert") {
     using enum WeightFormat;
     Layer layer(in, 3, {{kFp4, kQ2s}, {kQ3s, kFp4}, {kFp8, kQ2v}});
-    // 40 rows of two of three experts: more than two tiles for each, so jobs are of two tiles.
-    Routed routed(in, *ops, 40, 2, 3);
-    CHECK(cuda::expert_config(40, 80, 3).tiles == cuda::kExpertTiles);
+    // Two of three experts for each row: several tiles for each, so jobs are of two tiles, and more pairs than one round of
+    // sorting takes.
+    constexpr int64_t kRowsOfAll = 66, kPairs = 2 * kRowsOfAll;
+    static_assert(kPairs > cuda::kGroupThreads);
+    Routed routed(in, *ops, kRowsOfAll, 2, 3);
+    CHECK(cuda::expert_config(kRowsOfAll, kPairs, 3).tiles == cuda::kExpertTiles);
     CHECK(cuda::expert_config(9, 18, 3).tiles == 1);
-    const auto all = by_table(layer, routed, 0, 40);
+    const auto all = by_table(layer, routed, 0, kRowsOfAll);
     CHECK(std::ranges::none_of(all, [](Bf16 v) { return v == kMark; }));
     const auto expect_same = [&](const std::vector<Bf16>& some, int64_t first, int64_t count) {
         for (int64_t pair = 0; pair < count * 2; ++pair)
             CHECK(std::ranges::equal(row_of(some, pair), row_of(all, first * 2 + pair)));
     };
-    for (const int64_t row : {0, 17, 39}) expect_same(by_table(layer, routed, row, 1), row, 1);
+    for (const int64_t row : {0, 17, 65}) expect_same(by_table(layer, routed, row, 1), row, 1);
     expect_same(by_table(layer, routed, 5, 9), 5, 9);
-    expect_same(by_table(layer, routed, 0, 40, 2), 0, 40);
+    expect_same(by_table(layer, routed, 0, kRowsOfAll, 2), 0, kRowsOfAll);
     // Nor do other experts matter.
     const ExpertWeights second = layer.experts[1];
     layer.experts[1].w1.codes = nullptr;
-    const auto without = by_table(layer, routed, 0, 40);
-    for (int64_t pair = 0; pair < 80; ++pair) {
+    const auto without = by_table(layer, routed, 0, kRowsOfAll);
+    for (int64_t pair = 0; pair < kPairs; ++pair) {
         const bool gone = routed.ids.view.row(pair / 2)[static_cast<size_t>(pair % 2)] == 1;
         CHECK(row_of(without, pair)[0] == (gone ? kMark : row_of(all, pair)[0]));
         if (!gone) CHECK(std::ranges::equal(row_of(without, pair), row_of(all, pair)));
@@ -214,7 +217,7 @@ TEST_CASE_FIXTURE(Properties,
     layer.experts[1] = second;
     // A list of calls is another way to the same sums.
     const auto cuda = test::make_staged_cuda_ops(pool, {});
-    Rows<Bf16> listed(80, kHidden);
+    Rows<Bf16> listed(kPairs, kHidden);
     std::vector<ExpertCall> calls;
     std::list<std::vector<int32_t>> rows;
     std::list<std::vector<float>> weights;
@@ -223,7 +226,7 @@ TEST_CASE_FIXTURE(Properties,
         rows.emplace_back();
         weights.emplace_back();
         const auto first = static_cast<int64_t>(pairs.size());
-        for (int64_t pair = 0; pair < 80; ++pair) {
+        for (int64_t pair = 0; pair < kPairs; ++pair) {
             const auto j = static_cast<size_t>(pair % 2);
             if (routed.ids.view.row(pair / 2)[j] != e) continue;
             rows.back().push_back(static_cast<int32_t>(pair / 2));

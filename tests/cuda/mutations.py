@@ -30,6 +30,7 @@ class Mutation:
 ROWS, GRIDS, MIXTURE = "*/cpu_rows_test.cpp", "*/cpu_grids_test.cpp", "*/cpu_mixture_test.cpp"
 STREAMS, LINEAR = "*/cpu_hyper_connections_test.cpp", "*/cpu_linear_test.cpp"
 OWN, PRODUCT = "*/kernels_test.cpp", "*/product_test.cpp"
+EXPERTS = "*/cuda/experts_test.cpp"
 ATTENTION, INDEXER, STAGES = "*/cpu_attention_test.cpp", "*/cpu_indexer_test.cpp", "*/cuda/indexer_test.cpp"
 
 MUTATIONS = [
@@ -174,6 +175,31 @@ MUTATIONS = [
              "if (ends_split) merge", "if (ends_split && now.done()) merge", "tile_product.cu", PRODUCT, "sums on tensor*"),
     Mutation("NaN among a unit's codes", "device/tile_codes.cuh",
              "(carried & 0x80808080u) != 0", "(carried & 0x80800080u) != 0", "tile_product.cu", PRODUCT, "NaN*"),
+    Mutation("experts' sums where others still read codes", "experts.cu",
+             "    __syncthreads();  // sums lie where the rings were\n", "", "experts.cu", EXPERTS, "a pair's*"),
+    Mutation("experts' sums read before all are there", "experts.cu",
+             "    __syncthreads();\n}\n\n// This lane's", "}\n\n// This lane's", "experts.cu", EXPERTS, "a pair's*"),
+    Mutation("an expert's gate not rounded", "experts.cu",
+             "swiglu_of(to_float(to_bf16(gate[i])),", "swiglu_of(gate[i],", "experts.cu", EXPERTS, "an expert is*"),
+    Mutation("experts that are not there are computed", "experts.cu",
+             "expert.w1.codes == nullptr || expert.w2.format", "expert.w2.format", "experts.cu", EXPERTS, "experts of a*"),
+    Mutation("a row's first weight for all of its experts", "experts.cu",
+             "weights[pair / per_row * weights_stride + pair % per_row]", "weights[pair / per_row * weights_stride]",
+             "experts.cu", EXPERTS, "experts of a*"),
+    Mutation("jobs of other experts not counted", "experts.cu",
+             "jobs_before += jobs_of(e);", "jobs_before += 1;", "experts.cu", EXPERTS, "a pair's*"),
+    Mutation("pairs of a second round sorted over the first", "experts.cu",
+             "placed += all;", "placed += all < count ? 0 : all;", "experts.cu", EXPERTS, "a pair's*"),
+    Mutation("a third bit of kQ3s in another nibble", "device/low_bit.cuh",
+             "(third & 0x0404u) << 4", "(third & 0x0404u) << 3", "experts.cu", EXPERTS, "experts of a*"),
+    Mutation("kQ2v without its upper points", "device/low_bit.cuh",
+             "codes >> 3 & 0x1111u", "codes >> 3 & 0x0111u", "experts.cu", EXPERTS, "experts of a*"),
+    Mutation("steps of the neighbouring block", "device/tile_product.cuh",
+             "? Format::mark(w, output, at) : 0", "? Format::mark(w, output, col) : 0", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("bases of another row", "product.cu",
+             "e8m0_value(t.scales[output])", "e8m0_value(t.scales[output / 2])", "product.cu", LINEAR, "bases of low-bit*"),
+    Mutation("codes of numbers that the norm did not write", "norm_rope.cu",
+             "rounded[i] = to_float(to_bf16(v[i]));", "rounded[i] = v[i];", "norm_rope.cu", OWN, "a norm that*"),
 ]
 
 

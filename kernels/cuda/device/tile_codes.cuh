@@ -39,12 +39,13 @@ inline constexpr bool kConvertsE4m3 = false;
 #endif
 inline constexpr int kE4m3Shift = kConvertsE4m3 ? 0 : 8;
 
-// The two e4m3 codes of the lower bytes.
-__device__ inline uint32_t convert_e4m3(uint32_t codes) {
+// Four e4m3 codes: the pair of the lower two bytes, and that of the upper.
+__device__ inline void convert_e4m3(uint32_t codes, uint32_t& low, uint32_t& high) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
-    uint32_t out = 0;
-    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(out) : "h"(static_cast<uint16_t>(codes)));
-    return out;
+    asm("{ .reg .b16 l, h; mov.b32 {l, h}, %2; cvt.rn.f16x2.e4m3x2 %0, l; "
+        "cvt.rn.f16x2.e4m3x2 %1, h; }"
+        : "=r"(low), "=r"(high)
+        : "r"(codes));
 #else
     const auto one = [](uint32_t code) {
         const uint32_t sign = (code & 0x80u) << 8, size = code & 0x7Fu;
@@ -54,7 +55,8 @@ __device__ inline uint32_t convert_e4m3(uint32_t codes) {
         const auto top = static_cast<uint32_t>(std::bit_width(size));
         return size == 0 ? sign : sign | (5 + top) << 10 | (size << (11 - top) & 1023u);
     };
-    return one(codes & 255u) | one(codes >> 8 & 255u) << 16;
+    low = one(codes & 255u) | one(codes >> 8 & 255u) << 16;
+    high = one(codes >> 16 & 255u) | one(codes >> 24) << 16;
 #endif
 }
 
@@ -109,8 +111,10 @@ __device__ inline Eight decode_e4m3_eight(const uint2& codes) {
     constexpr bool kHalf = kInput == InputFormat::kFp8;
     const uint2 words = arrange<kPairs, kHalf && kConverts>(codes);
     if constexpr (kHalf && kConverts) {
-        return {{convert_e4m3(words.x), convert_e4m3(words.x >> 16), convert_e4m3(words.y),
-                 convert_e4m3(words.y >> 16)}};
+        Eight out;
+        convert_e4m3(words.x, out.at[0], out.at[1]);
+        convert_e4m3(words.y, out.at[2], out.at[3]);
+        return out;
     } else {
         Eight out{{words.x << 8, words.x, words.y << 8, words.y}};
         for (uint32_t& pair : out.at)
@@ -129,8 +133,14 @@ struct TileWeight {
     int64_t outputs;  // of all groups
 };
 
+// e8m0_value without a branch: its two special bytes want the same bit.
+__device__ inline float e8m0_of(uint32_t byte) {
+    const uint32_t special = ((byte + 1) & 255u) < 2 ? 0x00400000u : 0;
+    return std::bit_cast<float>(byte << 23 | special);
+}
+
 __device__ inline float stored_scale(const TileWeight& w, int64_t index) {
-    return w.float_scales ? load_float(w.scales + 4 * index) : e8m0_value(w.scales[index]);
+    return w.float_scales ? load_float(w.scales + 4 * index) : e8m0_of(w.scales[index]);
 }
 
 // What a format is:

@@ -85,8 +85,9 @@ __device__ inline typename Codes<kFormat>::Lane load_unit(const uint8_t* stage, 
     };
     const unsigned first = static_cast<unsigned>(unit) * kBytes;
     if constexpr (is_low_bit(kFormat)) {
-        return load_codes_of<kFormat>(
-            lane_of_thread() % 4, [&](int byte) { return place(first + static_cast<unsigned>(byte)); });
+        return load_codes_of<kFormat>(lane_of_thread() % 4, [&](int byte) {
+            return place(first + static_cast<unsigned>(byte));
+        });
     } else {
         const unsigned at = first + threadIdx.x % 4 * kLane;
         return load_vector<typename Format::Lane>(place(at));
@@ -160,7 +161,9 @@ struct UnitScales<kFormat, kUnits> {
         return __shfl_sync(kAllLanes, own[half][kOwn == 1 ? 0 : unit / 4],
                            (lane_of_thread() & ~3) | unit % 4);
     }
-    __device__ float of(int unit, int half) const { return step_of(mark(unit, half)) * bases[half]; }
+    __device__ float of(int unit, int half) const {
+        return step_of(mark(unit, half)) * bases[half];
+    }
 };
 
 // The lane's part of output `lane / 4`, or 8 more, of a unit. `i`: its number in scales.
