@@ -185,6 +185,42 @@ TEST_CASE_FIXTURE(Properties,
     CHECK((by_table(layer, routed, 0, 5, 2) == values));
 }
 
+// Rows at multiples of 16 bytes, so that linear layers go the tensor cores' way, and few columns, which they do not share
+// out: then their sums are those of experts.
+TEST_CASE_FIXTURE(Properties, "an expert is its linear layers, SwiGLU and aq128, bit for bit") {
+    using enum WeightFormat;
+    Layer layer(in, 5, {{kFp4, kFp4}, {kQ2s, kQ3s}, {kFp8, kFp8}, {kQ3s, kQ2v}, {kQ2v, kQ2s}});
+    const auto cuda = test::make_staged_cuda_ops(pool, {});
+    constexpr int64_t kCount = 3;
+    Rows<Bf16> rows(kCount, kHidden);
+    in.bf16(rows, 40);  // some gates are clamped
+    const Quantised q(*ops, rows.view);
+    std::vector<uint8_t> codes, scales, inner_codes(kCount * kInner), inner_scales(kCount);
+    for (int64_t r = 0; r < kCount; ++r) {
+        codes.insert(codes.end(), q.codes.view.row(r).begin(), q.codes.view.row(r).end());
+        scales.insert(scales.end(), q.scales.view.row(r).begin(), q.scales.view.row(r).end());
+    }
+    const LinearInput x{{}, {{codes.data(), kCount, kHidden}, {scales.data(), kCount, 2}}};
+    const LinearInput middle{
+        {}, {{inner_codes.data(), kCount, kInner}, {inner_scales.data(), kCount, 1}}};
+    const std::vector<int32_t> all = {0, 1, 2};
+    const std::vector<float> weights = {0.3F, 1, -0.7F};
+    for (const ExpertWeights& expert : layer.experts) {
+        CAPTURE(static_cast<int>(expert.w1.format));
+        std::vector<Bf16> gate(kCount * kInner), up(gate), wanted(kCount * kHidden);
+        const MatrixView<Bf16> g(gate.data(), kCount, kInner), u(up.data(), kCount, kInner);
+        cuda->linear(x, expert.w1, g);
+        cuda->linear(x, expert.w3, u);
+        cuda->swiglu(g, u, weights, kLimit, g);
+        cuda->quantise(g, middle.quantised);
+        cuda->linear(middle, expert.w2, {wanted.data(), kCount, kHidden});
+        Rows<Bf16> computed(kCount, kHidden);
+        cuda->expert(x, all, expert, weights, kLimit, computed.view);
+        for (int64_t r = 0; r < kCount; ++r)
+            CHECK(std::ranges::equal(computed.view.row(r), row_of(wanted, r)));
+    }
+}
+
 TEST_CASE_FIXTURE(Properties,
                   "a pair's bits are its own: alone, among few, among many of one expert") {
     using enum WeightFormat;

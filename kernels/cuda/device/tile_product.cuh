@@ -35,7 +35,7 @@ template <WeightFormat kFormat>
 struct StageCopy {
     using Format = Codes<kFormat>;
     static constexpr int kPieces = Format::kStageUnits * Format::kUnitBytes / 16;  // of an output
-    // Lanes for an output, a power of two: the eight that write together then have one row, or two that kSwizzle keeps apart.
+    // Lanes for an output, a power of two: eight that write together have one row, or two that kSwizzle keeps apart.
     static constexpr int kLanes = kPieces == 6 ? 8 : kPieces;
     static constexpr int kCopies = kTileOutputs * kLanes / kWarp;
     static_assert(kTileOutputs * kLanes % kWarp == 0 && 16 * kPieces <= kStageRowBytes);
