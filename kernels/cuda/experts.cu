@@ -31,6 +31,8 @@ namespace {
 // Of the eight warps of a matrix.
 constexpr int kTileWarps = kBlockOutputs / kTileOutputs;
 
+constexpr int64_t kJobsMax = 65535;  // blocks of the grid's second dimension
+
 // `count` pairs of `expert`, from place `first` of the order.
 struct Job {
     int32_t expert, first, count;
@@ -409,6 +411,7 @@ void run_pairs(PairsTask task, int64_t rows, int64_t pairs, const FormatSet& gat
     ENSURE(task.hidden % kBlockOutputs == 0 && task.inner % kBlockOutputs == 0 &&
            task.experts_count <= kExpertsTotalMax && pairs <= INT32_MAX);
     const ExpertConfig config = expert_config(rows, pairs, task.experts_count);
+    ENSURE(config.jobs <= kJobsMax);
     auto* base = scratch.as<std::byte>();
     task.middle = {{reinterpret_cast<uint8_t*>(base + parts.codes), pairs, task.inner},
                    {reinterpret_cast<uint8_t*>(base + parts.scales), pairs, task.inner / 128}};
@@ -495,7 +498,7 @@ void experts(const ExpertTable& table, const Fp8Rows& x, MatrixView<const int32_
     ENSURE(weights.rows == ids.rows && weights.cols == ids.cols && x.codes.rows == ids.rows &&
            out.rows == pairs && out.cols == table.hidden && x.codes.cols == table.hidden &&
            x.scales.cols == table.hidden / 128);
-    if (pairs == 0) return;
+    if (pairs == 0 || table.experts.empty()) return;
     PairsTask task{};
     task.experts = table.experts.data();
     task.experts_count = static_cast<int64_t>(table.experts.size());

@@ -3,7 +3,7 @@
 // fit, as only odd files have them.
 //
 //   F32    Σ x·w                                         4 · rows·cols bytes
-//   FP8, FP4, BF16 at odd addresses: as in tile_product.cu, sums of 16 columns of a lane in place of 128 or 32
+//   FP8, FP4, low-bit and BF16 at odd addresses: as in tile_product.cu, sums of 16 or 32 columns of a lane in place of 128
 //   y → bf16, or stays fp32
 //
 // Bound: bandwidth of the weight, which is read once for up to 4 rows. The one idea: a lane takes 16 bytes of a row of W at
