@@ -31,6 +31,7 @@
 
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/product_task.cuh"
+#include "kernels/cuda/device/rows_tile.cuh"
 #include "kernels/cuda/device/tile_product.cuh"
 
 namespace millrace::cuda {
@@ -146,27 +147,13 @@ struct Walk {
     }
 };
 
-// kBlockRows rows by rows_columns() columns as pairs, and their scales, in shared memory: a lane's Eight is a piece of 16
-// bytes, at piece ^ 4 · (row % 2), so that the eight lanes that read together meet no bank twice.
 template <WeightFormat kFormat>
-struct RowsTile {
-    static constexpr int kPieces = rows_columns(kFormat) / 8;  // of a row
-    uint4 pieces[kBlockRows * kPieces];
-    float scales[kBlockRows];
-
-    __device__ static int place(int row, int piece) {
-        return row * kPieces + (piece ^ (row % 2 * 4));
-    }
-    [[nodiscard]] __device__ Eight eight(int row, int unit) const {
-        const auto words = load_vector<uint4>(&pieces[place(row, unit * 4 + lane_of_thread() % 4)]);
-        return {{words.x, words.y, words.z, words.w}};
-    }
-};
+using RowsOfBlock = RowsTile<kBlockRows, rows_columns(kFormat)>;
 
 // What a thread brings of it from memory: kPerThread pieces as they are stored, all of one column, rows kRowsApart apart.
 template <WeightFormat kFormat, InputFormat kInput>
 struct RowsPart {
-    using Tile = RowsTile<kFormat>;
+    using Tile = RowsOfBlock<kFormat>;
     using Lane = typename RowOf<kInput>::Lane;
     static constexpr int kRowsApart = kSplitsMax * kWarp / Tile::kPieces;
     static constexpr int kPerThread = kBlockRows / kRowsApart;
@@ -226,7 +213,7 @@ __device__ inline void merge(Sums (&merged)[kBlockTiles], Sums (&totals)[kBlockT
 
 template <WeightFormat kFormat, InputFormat kInput>
 __global__ void __launch_bounds__(kSplitsMax* kWarp) many_rows_kernel(ProductTask t) {
-    using Tile = RowsTile<kFormat>;
+    using Tile = RowsOfBlock<kFormat>;
     constexpr int kUnits = rows_columns(kFormat) / kUnit;
     constexpr int kParts = Codes<kFormat>::kStageUnits / kUnits;
     const TileWeight weight{t.codes, t.scales, t.float_scales, t.cols, gridDim.z * t.outputs};
@@ -305,7 +292,7 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp) many_rows_kernel(ProductTas
 
 template <WeightFormat kFormat, InputFormat kInput>
 void launch_shape(const ProductConfig& config, Stream stream, const ProductTask& task) {
-    static_assert(sizeof(RowsTile<kFormat>) == kBlockRows * (2 * rows_columns(kFormat) + 4));
+    static_assert(sizeof(RowsOfBlock<kFormat>) == kBlockRows * (2 * rows_columns(kFormat) + 4));
     if (config.shape == ProductShape::kFewRows) {
         launch<few_rows_kernel<kFormat, kInput>>(config.launch, stream, task);
     } else {

@@ -225,7 +225,7 @@ TEST_CASE_FIXTURE(Properties,
                   "a pair's bits are its own: alone, among few, among many of one expert") {
     using enum WeightFormat;
     Layer layer(in, 3, {{kFp4, kQ2s}, {kQ3s, kFp4}, {kFp8, kQ2v}});
-    // Two of three experts for each row: several tiles for each, so jobs are of two tiles, and more pairs than one round of
+    // Two of three experts for each row: several tiles for each, so jobs are of several, and more pairs than one round of
     // sorting takes.
     constexpr int64_t kRowsOfAll = 66, kPairs = 2 * kRowsOfAll;
     static_assert(kPairs > cuda::kGroupThreads);

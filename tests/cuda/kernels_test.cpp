@@ -171,7 +171,7 @@ struct AllOps {
         add_bytes(results, combined);
     }
 
-    // A pair by itself, a few rows, and more than one tile of them.
+    // A pair by itself, and several tiles of rows.
     void run_experts() {
         const auto x = bf16(256);
         const LinearInput input{x, {matrix<uint8_t>(256), matrix<uint8_t>(2)}};
@@ -182,9 +182,10 @@ struct AllOps {
             const auto matrix_of = [&](int64_t outputs, int64_t cols) {
                 return in.weight(format, ScaleFormat::kE8m0, outputs, cols, bytes.emplace_back());
             };
-            const ExpertWeights weights{matrix_of(128, 256), matrix_of(256, 128),
-                                        matrix_of(128, 256)};
-            for (const int64_t count : {1, 2, 13}) {
+            // Whole stages: of parts of one the simulator would take stores apart for one (the others' zeros).
+            const ExpertWeights weights{matrix_of(256, 256), matrix_of(256, 256),
+                                        matrix_of(256, 256)};
+            for (const int64_t count : {1, 13}) {
                 std::vector<int32_t> list(static_cast<size_t>(count));
                 for (size_t i = 0; i < list.size(); ++i)
                     list[i] = static_cast<int32_t>(static_cast<int64_t>(i) % tokens);

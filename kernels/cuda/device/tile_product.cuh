@@ -220,7 +220,9 @@ __device__ inline void multiply_units(const uint8_t* stage, int first_unit,
     // Of many tiles two units keep the tensor cores busy; more of them at once would not fit into registers.
     constexpr int kScale = Format::kScaleUnits;
     [[maybe_unused]] constexpr int kTogether = kTiles > 1 ? (kScale < 2 ? kScale : 2) : kScale;
-    [[maybe_unused]] constexpr int kScales = kTiles > 1 && kScale > 1 ? 1 : kTiles > 1 ? 2 : kUnits;
+    // (Nor two of low-bit formats, with their books.)
+    constexpr bool kSingle = kScale > 1 || is_low_bit(kFormat);
+    [[maybe_unused]] constexpr int kScales = kTiles == 1 ? kUnits : kSingle ? 1 : 2;
 #pragma unroll kScales
     for (int i = 0; i < kUnits; i += kScale) {
         Sums sums[kTiles] = {};
