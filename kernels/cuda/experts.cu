@@ -10,9 +10,8 @@
 //
 // A job is some rows of one expert: up to 8, or 32 where most experts have more than a dozen. Those 32 are decoded once a
 // block, 128 columns at a time, into one of two buffers while the other is multiplied; eight every warp decodes for itself,
-// which keeps warps from waiting for each other. With one row each pair is a job; otherwise group_kernel sorts the pairs by
-// expert, in the order of rows, each block counting all of them for one expert. Blocks of jobs that do not exist, of experts
-// that are not there or have another format end at once.
+// which keeps warps from waiting for each other. With one row each pair is a job; otherwise expert_pairs.cu sorts the pairs
+// by expert. Blocks of jobs that do not exist, of experts that are not there or have another format end at once.
 //
 // A pair's sums are those of a warp, stage by stage, in both ways: nothing of them depends on other pairs.
 
@@ -21,6 +20,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "kernels/cuda/device/expert_pairs.cuh"
 #include "kernels/cuda/device/formulas.cuh"
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/loads.cuh"
@@ -46,12 +46,6 @@ constexpr uint32_t shared_bytes_of(int matrices, int tiles) {
 }
 
 constexpr int64_t kJobsMax = 65535;  // blocks of the grid's second dimension
-
-// `count` pairs of `expert`, from place `first` of the order.
-struct Job {
-    int32_t expert, first, count;
-};
-static_assert(sizeof(Job) == 12);
 
 struct PairsTask {
     const ExpertWeights* experts;
@@ -347,125 +341,6 @@ __global__ void __launch_bounds__(kTileWarps* kWarp) down_kernel(PairsTask t) {
     }
 }
 
-struct GroupTask {
-    const int32_t* ids;
-    int64_t ids_stride, per_row;
-    int64_t pairs, experts;
-    int32_t rows;  // of a job
-    Job* jobs;
-    int64_t jobs_max;
-    int32_t* order;
-};
-
-__device__ inline int32_t sum_of_lanes(int32_t value) {
-    return static_cast<int32_t>(__reduce_add_sync(kAllLanes, static_cast<uint32_t>(value)));
-}
-
-// One block an expert: counts the pairs of all experts (whole numbers: their order is nothing), so that it knows where its
-// own begin, and puts those there in their order.
-__global__ void __launch_bounds__(kGroupThreads) group_kernel(GroupTask t) {
-    constexpr int kGroupWarps = kGroupThreads / kWarp;
-    __shared__ uint32_t counts[kExpertsTotalMax];
-    __shared__ int32_t parts[2][kGroupWarps];
-    const auto own = static_cast<int32_t>(blockIdx.x);
-    const auto thread = static_cast<int64_t>(threadIdx.x);
-    const auto id_of = [&](int64_t pair) {
-        return t.ids[pair / t.per_row * t.ids_stride + pair % t.per_row];
-    };
-    for (int64_t e = thread; e < t.experts; e += kGroupThreads) counts[e] = 0;
-    __syncthreads();
-    for (int64_t pair = thread; pair < t.pairs; pair += kGroupThreads) {
-        const int32_t id = id_of(pair);
-        if (id >= 0 && id < t.experts) atomicAdd(&counts[id], 1u);
-    }
-    __syncthreads();
-    const auto jobs_of = [&](int64_t e) {
-        return (static_cast<int32_t>(counts[e]) + t.rows - 1) / t.rows;
-    };
-    int32_t pairs_before = 0, jobs_before = 0;
-    for (int64_t e = thread; e < own; e += kGroupThreads) {
-        pairs_before += static_cast<int32_t>(counts[e]);
-        jobs_before += jobs_of(e);
-    }
-    pairs_before = sum_of_lanes(pairs_before);
-    jobs_before = sum_of_lanes(jobs_before);
-    if (lane_of_thread() == 0) {
-        parts[0][warp_of_thread()] = pairs_before;
-        parts[1][warp_of_thread()] = jobs_before;
-    }
-    __syncthreads();
-    pairs_before = 0;
-    jobs_before = 0;
-    for (int w = 0; w < kGroupWarps; ++w) {
-        pairs_before += parts[0][w];
-        jobs_before += parts[1][w];
-    }
-    const auto count = static_cast<int32_t>(counts[own]);
-    const int32_t jobs = jobs_of(own);
-    for (int64_t j = thread; j < jobs; j += kGroupThreads) {
-        const auto first = static_cast<int32_t>(j) * t.rows;
-        t.jobs[jobs_before + j] = {own, pairs_before + first,
-                                   count - first < t.rows ? count - first : t.rows};
-    }
-    if (own == t.experts - 1) {
-        for (int64_t j = jobs_before + jobs + thread; j < t.jobs_max; j += kGroupThreads)
-            t.jobs[j] = {0, 0, 0};
-    }
-    int32_t placed = 0;
-    for (int64_t first = 0; first < t.pairs && placed < count; first += kGroupThreads) {
-        const int64_t pair = first + thread;
-        const bool wanted = pair < t.pairs && id_of(pair) == own;
-        const uint32_t lanes = __ballot_sync(kAllLanes, wanted ? 1 : 0);
-        __syncthreads();  // parts have been read
-        if (lane_of_thread() == 0) parts[0][warp_of_thread()] = bits_of(lanes);
-        __syncthreads();
-        int32_t before = 0, all = 0;
-        for (int w = 0; w < kGroupWarps; ++w) {
-            before += w < warp_of_thread() ? parts[0][w] : 0;
-            all += parts[0][w];
-        }
-        if (wanted) {
-            const uint32_t lower = lanes & ((1u << lane_of_thread()) - 1);
-            t.order[pairs_before + placed + before + bits_of(lower)] = static_cast<int32_t>(pair);
-        }
-        placed += all;
-    }
-}
-
-struct Call {
-    ExpertWeights weights;
-    const int32_t* rows;
-    const float* route_weights;  // null: 1
-    Bf16* out;
-    int64_t out_stride;
-    int32_t first;  // pair
-};
-struct CallsTask {
-    Call calls[kCallsTogether];
-    int32_t count, pairs;
-    ExpertWeights* table;
-    int32_t* ids;
-    int32_t* rows;
-    float* weights;
-    Bf16** outs;
-};
-static_assert(sizeof(CallsTask) <= 4096);  // what a launch may carry
-
-// Calls as a table and pairs.
-__global__ void __launch_bounds__(kGroupThreads) calls_kernel(CallsTask t) {
-    const auto pair = static_cast<int32_t>(blockIdx.x * kGroupThreads + threadIdx.x);
-    if (pair < t.count) t.table[pair] = t.calls[pair].weights;
-    if (pair >= t.pairs) return;
-    int32_t c = 0;
-    while (c + 1 < t.count && t.calls[c + 1].first <= pair) c += 1;
-    const Call& call = t.calls[c];
-    const int32_t i = pair - call.first;
-    t.ids[pair] = c;
-    t.rows[pair] = call.rows[i];
-    t.weights[pair] = call.route_weights != nullptr ? call.route_weights[i] : 1;
-    t.outs[pair] = call.out + i * call.out_stride;
-}
-
 template <int kTiles>
 void launch_pairs(const PairsTask& task, const FormatSet& gate_up, const FormatSet& down,
                   int64_t jobs, Stream stream) {
@@ -516,8 +391,7 @@ void run_pairs(PairsTask task, int64_t rows, int64_t pairs, const FormatSet& gat
         group.jobs = reinterpret_cast<Job*>(base + parts.jobs);
         group.jobs_max = config.jobs;
         group.order = reinterpret_cast<int32_t*>(base + parts.order);
-        launch<group_kernel>({{static_cast<uint32_t>(group.experts)}, kGroupThreads}, stream,
-                             group);
+        launch_groups(group, stream);
         task.jobs = group.jobs;
         task.order = group.order;
     }
@@ -559,10 +433,7 @@ void run_calls(const LinearInput& x, std::span<const ExpertCall> calls, float li
     list.rows = reinterpret_cast<int32_t*>(base + parts.rows);
     list.weights = reinterpret_cast<float*>(base + parts.weights);
     list.outs = reinterpret_cast<Bf16**>(base + parts.outs);
-    const int32_t threads = std::max(list.pairs, list.count);
-    launch<calls_kernel>(
-        {{static_cast<uint32_t>((threads + kGroupThreads - 1) / kGroupThreads)}, kGroupThreads},
-        stream, list);
+    launch_calls(list, stream);
     task.experts = list.table;
     task.experts_count = list.count;
     task.ids = list.ids;

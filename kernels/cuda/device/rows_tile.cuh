@@ -11,8 +11,8 @@
 
 namespace millrace::cuda {
 
-// kRows rows by kColumns columns as pairs, and their scales: a lane's Eight is a piece of 16 bytes, at piece ^ 4 · (row % 2),
-// so that the eight lanes that read together meet no bank twice.
+// kRows rows by kColumns columns as pairs, and their scales: a lane's Eight is a piece of 16 bytes, at
+// piece ^ 4 · (row % 2), so that the eight lanes that read together meet no bank twice.
 template <int kRows, int kColumns>
 struct RowsTile {
     static constexpr int kPieces = kColumns / 8;  // of a row
