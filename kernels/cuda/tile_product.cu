@@ -62,11 +62,12 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, 2) few_rows_kernel(ProductT
     const Outputs outputs{blockIdx.z * t.outputs + first_in_group,
                           (blockIdx.z + int64_t{1}) * t.outputs - 1};
     const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kTileRows;
-    const int64_t stages = (t.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>;
+    const auto stages =
+        static_cast<int>((t.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>);
     const int lane = lane_of_thread(), warp = warp_of_thread();
     auto* ring = dynamic_shared<uint8_t>() + warp * kRing * kStageBytes;
     const StageCopy<kFormat> copy(weight, outputs.first, outputs.last);
-    const auto ask_for = [&](int64_t stage, int slot) {
+    const auto ask_for = [&](int stage, int slot) {
         if (stage < stages) copy.ask_for(stage, ring + slot * kStageBytes);
         commit_copies();
     };
@@ -74,12 +75,13 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, 2) few_rows_kernel(ProductT
     using Lane = typename RowOf<kInput>::Lane;
     const uint8_t* row =
         row_at<kInput>(t, first_row + lane / 4) + lane % 4 * 8 * kColumnBytes<kInput>;
-    const uint8_t* const row_scales_from[2] = {row_scales_at(t, first_row + lane % 4 * 2),
-                                               row_scales_at(t, first_row + lane % 4 * 2 + 1)};
+    const uint8_t* const row_scales_from = row_scales_at(t, first_row + lane % 4 * 2);
+    const auto next_row_scales = static_cast<int>(
+        row_scales_at(t, first_row + lane % 4 * 2 + 1) - row_scales_from);
     Sums totals[1] = {};
     int slot = 0;
-    for (int64_t stage = warp; stage < stages; stage += t.splits) {
-        const int64_t col = stage * kStageColumns<kFormat>;
+    for (int stage = warp; stage < stages; stage += t.splits) {
+        const int64_t col = int64_t{stage} * kStageColumns<kFormat>;
         const int left = t.cols - col < kStageColumns<kFormat> ? static_cast<int>(t.cols - col)
                                                                : kStageColumns<kFormat>;
         Lane rows[kUnits];
@@ -97,7 +99,8 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, 2) few_rows_kernel(ProductT
 #pragma unroll
         for (int i = 0; kInput == InputFormat::kFp8 && i < 2 * kScales; ++i) {
             if (i / 2 * 128 < left) {
-                row_scales[i / 2][i % 2] = e8m0_of(row_scales_from[i % 2][col / 128 + i / 2]);
+                row_scales[i / 2][i % 2] =
+                    e8m0_of(row_scales_from[col / 128 + i / 2 + i % 2 * next_row_scales]);
             }
         }
         wait_for_copies<kRing - 2>();
