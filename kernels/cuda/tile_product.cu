@@ -10,11 +10,12 @@
 // Two shapes with one arithmetic (device/tile_product.cuh). Shares of the columns are every splits-th stage, a function of
 // format and columns; a share's total is summed in the order of its stages, the shares' totals in theirs.
 //
-// Few rows (up to 32, eight at a time): a warp a share of 16 outputs, its stages in a ring in shared memory, two of them (4
-// KiB) under way while one is multiplied. Bound: bandwidth of the weight, 7.8 of the 11 GB that a token of Flash reads. A
-// stage is 64 weights a lane of FP8, 128 of FP4. Counted in what nvcc makes for sm_90, paths that are not taken included, a
-// weight takes 4.8 instructions of FP8 or FP4, where an H200 has time for 6.2 and 3.3 at its full bandwidth, an A100
-// (7.1 and 5.7) for 9.7 and 5.1, consumer cards for several times as many: FP4 on an H200 is bound by instructions.
+// Few rows (up to 32, eight a block, whose neighbours take the others of the same outputs): a warp a share of 16 outputs,
+// its stages in a ring in shared memory, two of them (4 KiB) under way while one is multiplied. Bound: bandwidth of the
+// weight, 7.8 of the 11 GB that a token of Flash reads. A stage is 64 weights a lane of FP8, 128 of FP4. Counted in what
+// nvcc makes for sm_90, paths that are not taken included, a weight takes 4.8 instructions of FP8 or FP4, where an H200 has
+// time for 6.2 and 3.3 at its full bandwidth, an A100 (7.1 and 5.7) for 9.7 and 5.1, consumer cards for several times as
+// many: FP4 on an H200 is bound by instructions, at 0.7 of its bandwidth or somewhat more.
 //
 // Many: a block 128 outputs by 64 rows, a warp 16 outputs, whose codes it decodes once in its registers; rows are decoded
 // once a block, by all of its threads, into one of two buffers while the other is multiplied. Shares of the columns follow
@@ -26,8 +27,8 @@
 //   instructions          1460      1180 (FP4: 1570, 1450)
 //   shared memory         1400      1400 (rows 1024, weights 128, what is written 256)
 //
-// so 0.65 to 0.7 of the bf16 peak of an A100, and 0.35 to 0.4 of an H200's. From the second-level cache a block takes 24
-// KiB for 2.1 million products and sums, 16 bytes a clock.
+// so, if they overlap well, 0.65 to 0.7 of the bf16 peak of an A100, and 0.35 of an H200's, where half of it would take
+// wgmma. From the second-level cache a block takes 24 KiB for 1.05 million products, 16 bytes a clock. None of it measured.
 
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/product_task.cuh"
@@ -37,9 +38,10 @@
 namespace millrace::cuda {
 namespace {
 
-// Where rows begin, in bytes; those beyond the last repeat it.
 template <InputFormat kInput>
 inline constexpr int kColumnBytes = kInput == InputFormat::kFp8 ? 1 : 2;
+
+// Where rows begin, in bytes; those beyond the last repeat it.
 template <InputFormat kInput>
 __device__ inline const uint8_t* row_at(const ProductTask& t, int64_t row) {
     row = row < t.rows ? row : t.rows - 1;
@@ -61,15 +63,16 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, 2) few_rows_kernel(ProductT
     constexpr int kUnits = Format::kStageUnits;
     constexpr int kScales = kUnits < 4 ? 1 : kUnits / 4;
     const TileWeight weight{t.codes, t.scales, t.float_scales, t.cols, gridDim.z * t.outputs};
-    const int64_t first_in_group = static_cast<int64_t>(blockIdx.x) * kTileOutputs;
+    const int64_t first_in_group = static_cast<int64_t>(blockIdx.y) * kTileOutputs;
     const Outputs outputs{blockIdx.z * t.outputs + first_in_group,
                           (blockIdx.z + int64_t{1}) * t.outputs - 1};
-    const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kTileRows;
-    const int64_t stages = (t.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>;
+    const int64_t first_row = static_cast<int64_t>(blockIdx.x) * kTileRows;
+    const auto stages =
+        static_cast<int>((t.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>);
     const int lane = lane_of_thread(), warp = warp_of_thread();
     auto* ring = dynamic_shared<uint8_t>() + warp * kRing * kStageBytes;
     const StageCopy<kFormat> copy(weight, outputs.first, outputs.last);
-    const auto ask_for = [&](int64_t stage, int slot) {
+    const auto ask_for = [&](int stage, int slot) {
         if (stage < stages) copy.ask_for(stage, ring + slot * kStageBytes);
         commit_copies();
     };
@@ -77,12 +80,13 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, 2) few_rows_kernel(ProductT
     using Lane = typename RowOf<kInput>::Lane;
     const uint8_t* row =
         row_at<kInput>(t, first_row + lane / 4) + lane % 4 * 8 * kColumnBytes<kInput>;
-    const uint8_t* const row_scales_from[2] = {row_scales_at(t, first_row + lane % 4 * 2),
-                                               row_scales_at(t, first_row + lane % 4 * 2 + 1)};
+    const uint8_t* const row_scales_from = row_scales_at(t, first_row + lane % 4 * 2);
+    const auto next_row_scales = static_cast<int>(
+        row_scales_at(t, first_row + lane % 4 * 2 + 1) - row_scales_from);
     Sums totals[1] = {};
     int slot = 0;
-    for (int64_t stage = warp; stage < stages; stage += t.splits) {
-        const int64_t col = stage * kStageColumns<kFormat>;
+    for (int stage = warp; stage < stages; stage += t.splits) {
+        const int64_t col = int64_t{stage} * kStageColumns<kFormat>;
         const int left = t.cols - col < kStageColumns<kFormat> ? static_cast<int>(t.cols - col)
                                                                : kStageColumns<kFormat>;
         Lane rows[kUnits];
@@ -100,7 +104,8 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, 2) few_rows_kernel(ProductT
 #pragma unroll
         for (int i = 0; kInput == InputFormat::kFp8 && i < 2 * kScales; ++i) {
             if (i / 2 * 128 < left) {
-                row_scales[i / 2][i % 2] = e8m0_of(row_scales_from[i % 2][col / 128 + i / 2]);
+                row_scales[i / 2][i % 2] =
+                    e8m0_of(row_scales_from[col / 128 + i / 2 + i % 2 * next_row_scales]);
             }
         }
         wait_for_copies<kRing - 2>();
