@@ -45,6 +45,9 @@ constexpr uint32_t shared_bytes_of(int matrices, int tiles) {
                                  static_cast<int>(rows));
 }
 
+// What a block of the smallest of these GPUs may have.
+static_assert(shared_bytes_of(2, 1) <= 99 * 1024 && shared_bytes_of(2, kExpertTiles) <= 99 * 1024);
+
 constexpr int64_t kJobsMax = 65535;  // blocks of the grid's second dimension
 
 struct PairsTask {
