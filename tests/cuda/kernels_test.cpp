@@ -171,8 +171,9 @@ struct AllOps {
         add_bytes(results, combined);
     }
 
-    // A pair by itself, and several tiles of rows.
+    // A pair by itself, and several tiles of rows: lists of their own, so once is enough.
     void run_experts() {
+        if (rows != 1) return;
         const auto x = bf16(256);
         const LinearInput input{x, {matrix<uint8_t>(256), matrix<uint8_t>(2)}};
         ops.quantise(x, input.quantised);
