@@ -125,6 +125,12 @@ __device__ inline void multiply_alone(const TileWeight& weight, int64_t first, c
         commit_copies();
     };
     for (int i = 0; i < kRing - 1; ++i) ask_for(i, i);
+    const auto load_rows = [&](int64_t begin, uint2(&to)[kUnits]) {
+#pragma unroll
+        for (int i = 0; i < kUnits; ++i) to[i] = x.codes(own, begin + i * kUnit + quarter * 8);
+    };
+    // Of kQ3s there are registers for 128 columns of rows only.
+    constexpr bool kAllAhead = kFormat != WeightFormat::kQ3s;
     int slot = 0;
     for (int64_t stage = 0; stage < stages; ++stage) {
         // Scales and rows are asked for before the wait.
@@ -137,9 +143,7 @@ __device__ inline void multiply_alone(const TileWeight& weight, int64_t first, c
             const int64_t begin = col + part * kPartColumns;
             scales[part] = UnitScales<kFormat, kUnits>::load(weight, first, last, begin);
             for (int i = 0; i < 2; ++i) row_scales[part][i] = x.scale(scaled[i], begin);
-#pragma unroll
-            for (int i = 0; i < kUnits; ++i)
-                rows[part][i] = x.codes(own, begin + i * kUnit + quarter * 8);
+            if (part == 0 || kAllAhead) load_rows(begin, rows[part]);
         }
         wait_for_copies<kRing - 2>();
         __syncwarp();
@@ -147,6 +151,7 @@ __device__ inline void multiply_alone(const TileWeight& weight, int64_t first, c
         ask_for(stage + kRing - 1, slot == 0 ? kRing - 1 : slot - 1);
 #pragma unroll
         for (int part = 0; part < kParts; ++part) {
+            if (part > 0 && !kAllAhead) load_rows(col + part * kPartColumns, rows[part]);
             multiply_units<kFormat, InputFormat::kFp8>(
                 ring + slot * kStageBytes, part * kUnits, scales[part],
                 [&](int unit, int) { return pairs_of<Format::kPairs>(rows[part][unit]); },
