@@ -189,6 +189,12 @@ public:
     // Spec §2.6. x and out [n, w.size()]; they may be the same.
     virtual void rms_norm(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
                           MatrixView<Bf16> out) = 0;
+    // The same, and aq128 of what it gives: `out` and `quantised` [n, w.size()].
+    virtual void norm_quantise(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
+                               MatrixView<Bf16> out, Fp8Rows quantised) {
+        rms_norm(x, weight, eps, out);
+        quantise(out, quantised);
+    }
     // RMS norm of each 512-vector without weight, rounded to bf16 at every step (spec §4.3), in place. q [n, nh·512].
     virtual void head_norm(MatrixView<Bf16> q, float eps) = 0;
     // Rotates the last 64 of every `width` columns at positions[r] (spec §4.4), in place. x [n, m·width].

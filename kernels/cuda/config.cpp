@@ -71,8 +71,9 @@ ProductConfig product_config(const ProductProblem& problem) {
     }
     if (problem.rows <= kFewRowsMax) {
         config.rows = kTileRows;
+        // All rows of some outputs one after the other: the weight comes from memory once.
         config.launch = {
-            {pieces(problem.outputs, kTileOutputs), pieces(problem.rows, kTileRows), groups},
+            {pieces(problem.rows, kTileRows), pieces(problem.outputs, kTileOutputs), groups},
             threads,
             static_cast<uint32_t>(config.splits * kRing * kStageBytes)};
         return config;

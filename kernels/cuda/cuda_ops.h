@@ -2,8 +2,9 @@
 // The mathematics of kernels/ops.h on a GPU: the same functions, rounding points and shapes. All pointers, those inside of
 // lists too, are the GPU's (a RopeTable goes along by value); calls return before the work is done, and read() waits for it.
 //
-// A row's bits are the same in any company, run after run, and on every GPU: no order of a sum follows from rows or from
-// timing, no atomic decides a value, and functions are made of correctly rounded operations (device/arithmetic.cuh).
+// A row's bits are the same in any company, run after run: no order of a sum follows from rows or from timing, no atomic
+// decides a value. They are the same on every GPU, too, since functions are made of correctly rounded operations
+// (device/arithmetic.cuh); but for products on tensor cores, which are on those GPUs whose tensor cores sum alike.
 //
 // What goes wrong on the way (a launch refused, a GPU that is gone) is said by the next read() or write(). One thread at a
 // time may call; nothing is allocated after create().
@@ -73,6 +74,8 @@ public:
     // norm_rope.cu
     void rms_norm(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
                   MatrixView<Bf16> out) override;
+    void norm_quantise(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
+                       MatrixView<Bf16> out, Fp8Rows quantised) override;
     void head_norm(MatrixView<Bf16> q, float eps) override;
     void rope(MatrixView<Bf16> x, int64_t width, std::span<const int32_t> positions,
               const RopeTable& table, Rotation rotation) override;

@@ -8,34 +8,47 @@
 // A warp has 16 outputs of one matrix (eight warps the gates, eight the ups), all columns, and two stages of 2 KiB of its
 // weight under way (tile_product.cuh): 64 KiB of a block.
 //
-// A job is some rows of one expert: up to 8, or 16 where most experts have more. With one row each pair is a job; otherwise
-// group_kernel sorts the pairs by expert, in the order of rows, each block counting all of them for one expert. Blocks of
-// jobs that do not exist, of experts that are not there or have another format end at once.
+// A job is some rows of one expert: up to 8, or 32 where most experts have more than a dozen. Those 32 are decoded once a
+// block, 128 columns at a time, into one of two buffers while the other is multiplied; eight every warp decodes for itself,
+// which keeps warps from waiting for each other. With one row each pair is a job; otherwise expert_pairs.cu sorts the pairs
+// by expert. Blocks of jobs that do not exist, of experts that are not there or have another format end at once.
 //
-// A pair's sums are those of a warp, stage by stage: nothing of them depends on other pairs.
+// A pair's sums are those of a warp, stage by stage, in both ways: nothing of them depends on other pairs.
 
 #include "kernels/cuda/experts.h"
 
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "kernels/cuda/device/expert_pairs.cuh"
 #include "kernels/cuda/device/formulas.cuh"
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/loads.cuh"
+#include "kernels/cuda/device/rows_tile.cuh"
 #include "kernels/cuda/device/tile_product.cuh"
 #include "kernels/cuda/device/warp.cuh"
 
 namespace millrace::cuda {
 namespace {
 
-// Of the eight warps of a matrix.
-constexpr int kTileWarps = kBlockOutputs / kTileOutputs;
+constexpr int kTileWarps = kBlockOutputs / kTileOutputs;  // of a matrix
+constexpr int kUnits = 4, kPartColumns = kUnits * kUnit;  // with one scale of a row
+constexpr int kShortRing = 2;  // of many rows, which keep warps waiting for each other anyway
+// Members' rows, 128 columns of them.
+template <int kTiles>
+using MemberRows = RowsTile<kTiles * kTileRows, kPartColumns>;
 
-// `count` pairs of `expert`, from place `first` of the order.
-struct Job {
-    int32_t expert, first, count;
-};
-static_assert(sizeof(Job) == 12);
+constexpr uint32_t shared_bytes_of(int matrices, int tiles) {
+    const int ring = tiles == 1 ? kRing : kShortRing;
+    const auto rows = tiles == 1 ? 0 : 2 * sizeof(MemberRows<kExpertTiles>);
+    return static_cast<uint32_t>(matrices * kTileWarps * ring * kStageBytes +
+                                 static_cast<int>(rows));
+}
+
+// What a block of the smallest of these GPUs may have.
+static_assert(shared_bytes_of(2, 1) <= 99 * 1024 && shared_bytes_of(2, kExpertTiles) <= 99 * 1024);
+
+constexpr int64_t kJobsMax = 65535;  // blocks of the grid's second dimension
 
 struct PairsTask {
     const ExpertWeights* experts;
@@ -77,73 +90,60 @@ __device__ inline int32_t pair_of(const PairsTask& t, const Job& job, int member
     return t.order == nullptr ? place : t.order[place];
 }
 
-// The rows of x that a lane reads: row lane/4 of each tile, of its sums the scales of rows 2·(lane%4) and the next.
-template <int kTiles>
-struct InputRows {
+// Rows of aq128, and whether eight codes lie at multiples of 8.
+struct Input {
     Fp8Rows x;
-    int32_t rows[kTiles];
-    int32_t scale_rows[kTiles][2];
-    bool vectors;  // codes lie at multiples of 8
+    bool vectors;
 
-    // row_of(member): of x.
-    template <class RowOf>
-    __device__ InputRows(const Fp8Rows& all, bool fits, const RowOf& row_of)
-        : x(all), vectors(fits) {
-        const int lane = lane_of_thread();
-        for (int tile = 0; tile < kTiles; ++tile) {
-            const int first = tile * kTileRows;
-            rows[tile] = row_of(first + lane / 4);
-            for (int i = 0; i < 2; ++i) scale_rows[tile][i] = row_of(first + lane % 4 * 2 + i);
-        }
-    }
-    __device__ uint2 load(int tile, int64_t col) const {
+    __device__ uint2 codes(int32_t row, int64_t col) const {
         if (col >= x.codes.cols) return {};
-        const uint8_t* at = x.codes.data + rows[tile] * x.codes.stride + col;
+        const uint8_t* at = x.codes.data + row * x.codes.stride + col;
         if (vectors) return load_vector<uint2>(at);
         const uint4 bytes = load_bytes(at, 8);
         return {bytes.x, bytes.y};
     }
-    __device__ float scale(int tile, int i, int64_t col) const {
-        if (col >= x.codes.cols) return 0;
-        return e8m0_value(x.scales.data[scale_rows[tile][i] * x.scales.stride + col / 128]);
+    __device__ float scale(int32_t row, int64_t col) const {
+        return col < x.codes.cols ? e8m0_value(x.scales.data[row * x.scales.stride + col / 128])
+                                  : 0;
     }
 };
 
-// A warp's 16 outputs from `first` on. `ring` is its own.
-template <WeightFormat kFormat, int kTiles>
-__device__ inline void multiply_tile(const TileWeight& weight, int64_t first,
-                                     const InputRows<kTiles>& x, uint8_t* ring,
-                                     Sums (&totals)[kTiles]) {
+// A warp's 16 outputs from `first` on by eight rows, the members' row_of(member) of x. `ring` is its own.
+template <WeightFormat kFormat, class RowOf>
+__device__ inline void multiply_alone(const TileWeight& weight, int64_t first, const Input& x,
+                                      const RowOf& row_of, uint8_t* ring, Sums (&totals)[1]) {
     using Format = Codes<kFormat>;
-    constexpr int kUnits = 4, kParts = Format::kStageUnits / kUnits;  // of 128 columns each
+    constexpr int kParts = Format::kStageUnits / kUnits;
     const int64_t last = weight.outputs - 1;
     const int64_t stages = (weight.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>;
-    const int quarter = lane_of_thread() % 4;
+    const int g = lane_of_thread() / 4, quarter = lane_of_thread() % 4;
+    const int32_t own = row_of(g);
+    const int32_t scaled[2] = {row_of(2 * quarter), row_of(2 * quarter + 1)};
+    const StageCopy<kFormat> copy(weight, first, last);
     const auto ask_for = [&](int64_t stage, int slot) {
-        if (stage < stages)
-            copy_stage<kFormat>(weight, first, last, stage, ring + slot * kStageBytes);
+        if (stage < stages) copy.ask_for(stage, ring + slot * kStageBytes);
         commit_copies();
     };
     for (int i = 0; i < kRing - 1; ++i) ask_for(i, i);
+    const auto load_rows = [&](int64_t begin, uint2(&to)[kUnits]) {
+#pragma unroll
+        for (int i = 0; i < kUnits; ++i) to[i] = x.codes(own, begin + i * kUnit + quarter * 8);
+    };
+    // Of kQ3s there are registers for 128 columns of rows only.
+    constexpr bool kAllAhead = kFormat != WeightFormat::kQ3s;
     int slot = 0;
     for (int64_t stage = 0; stage < stages; ++stage) {
-        // Scales, and of one tile the rows, are asked for before the wait.
-        const auto col_of = [&](int part) {
-            return stage * kStageColumns<kFormat> + part * (kUnits * kUnit);
-        };
+        // Scales and rows are asked for before the wait.
+        const int64_t col = stage * kStageColumns<kFormat>;
         UnitScales<kFormat, kUnits> scales[kParts];
-        float row_scales[kParts][kTiles][2];
-        constexpr bool kAhead = kTiles == 1;
-        uint2 rows[kAhead ? kParts : 1][kUnits];
+        float row_scales[kParts][2];
+        uint2 rows[kParts][kUnits];
 #pragma unroll
         for (int part = 0; part < kParts; ++part) {
-            scales[part] = UnitScales<kFormat, kUnits>::load(weight, first, last, col_of(part));
-#pragma unroll
-            for (int i = 0; i < 2 * kTiles; ++i)
-                row_scales[part][i / 2][i % 2] = x.scale(i / 2, i % 2, col_of(part));
-#pragma unroll
-            for (int i = 0; kAhead && i < kUnits; ++i)
-                rows[kAhead ? part : 0][i] = x.load(0, col_of(part) + i * kUnit + quarter * 8);
+            const int64_t begin = col + part * kPartColumns;
+            scales[part] = UnitScales<kFormat, kUnits>::load(weight, first, last, begin);
+            for (int i = 0; i < 2; ++i) row_scales[part][i] = x.scale(scaled[i], begin);
+            if (part == 0 || kAllAhead) load_rows(begin, rows[part]);
         }
         wait_for_copies<kRing - 2>();
         __syncwarp();
@@ -151,16 +151,97 @@ __device__ inline void multiply_tile(const TileWeight& weight, int64_t first,
         ask_for(stage + kRing - 1, slot == 0 ? kRing - 1 : slot - 1);
 #pragma unroll
         for (int part = 0; part < kParts; ++part) {
+            if (part > 0 && !kAllAhead) load_rows(col + part * kPartColumns, rows[part]);
             multiply_units<kFormat, InputFormat::kFp8>(
                 ring + slot * kStageBytes, part * kUnits, scales[part],
-                [&](int unit, int tile) {
-                    return pairs_of<Format::kPairs>(
-                        kAhead ? rows[kAhead ? part : 0][unit]
-                               : x.load(tile, col_of(part) + unit * kUnit + quarter * 8));
-                },
-                [&](int, int tile, int i) { return row_scales[part][tile][i]; }, totals);
+                [&](int unit, int) { return pairs_of<Format::kPairs>(rows[part][unit]); },
+                [&](int, int, int i) { return row_scales[part][i]; }, totals);
         }
         slot = slot == kRing - 1 ? 0 : slot + 1;
+    }
+}
+
+// What a thread of kThreads brings of 128 columns of all members' rows: pieces of eight codes.
+template <int kTiles, int kThreads>
+struct RowsPart {
+    using Tile = MemberRows<kTiles>;
+    static constexpr int kOwn = kTiles * kTileRows * Tile::kPieces / kThreads;
+    int32_t rows[kOwn];
+    int32_t scaled;
+    uint2 codes[kOwn];
+    float scale;
+
+    template <class RowOf>
+    __device__ explicit RowsPart(const RowOf& row_of) {
+        for (int i = 0; i < kOwn; ++i) rows[i] = row_of(row(i));
+        scaled = scales() ? row_of(static_cast<int>(threadIdx.x)) : 0;
+    }
+    __device__ static int row(int i) {
+        return (static_cast<int>(threadIdx.x) + i * kThreads) / Tile::kPieces;
+    }
+    __device__ static int piece() { return static_cast<int>(threadIdx.x) % Tile::kPieces; }
+    __device__ static bool scales() { return threadIdx.x < kTiles * kTileRows; }
+
+    __device__ void load(const Input& x, int64_t col) {
+#pragma unroll
+        for (int i = 0; i < kOwn; ++i) codes[i] = x.codes(rows[i], col + piece() * 8);
+        scale = scales() ? x.scale(scaled, col) : 0;
+    }
+    template <Pairs kPairs>
+    __device__ void store(Tile& to) const {
+#pragma unroll
+        for (int i = 0; i < kOwn; ++i) {
+            const Eight e = pairs_of<kPairs>(codes[i]);
+            store_vector(&to.pieces[Tile::place(row(i), piece())],
+                         uint4{e.at[0], e.at[1], e.at[2], e.at[3]});
+        }
+        if (scales()) to.scales[threadIdx.x] = scale;
+    }
+};
+
+// The same for several tiles of rows, which all warps of the block go through together.
+template <WeightFormat kFormat, int kThreads, int kTiles, class RowOf>
+__device__ inline void multiply_together(const TileWeight& weight, int64_t first, const Input& x,
+                                         const RowOf& row_of, uint8_t* ring,
+                                         MemberRows<kTiles>* buffers, Sums (&totals)[kTiles]) {
+    using Format = Codes<kFormat>;
+    constexpr int kParts = Format::kStageUnits / kUnits;
+    const int64_t last = weight.outputs - 1;
+    const int64_t stages = (weight.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>;
+    const int g = lane_of_thread() / 4, quarter = lane_of_thread() % 4;
+    const StageCopy<kFormat> copy(weight, first, last);
+    const auto ask_for = [&](int64_t stage, int slot) {
+        if (stage < stages) copy.ask_for(stage, ring + slot * kStageBytes);
+        commit_copies();
+    };
+    ask_for(0, 0);
+    RowsPart<kTiles, kThreads> coming(row_of);
+    coming.load(x, 0);
+    coming.template store<Format::kPairs>(buffers[0]);
+    __syncthreads();
+    int buffer = 0;
+    for (int64_t stage = 0; stage < stages; ++stage) {
+        const auto slot = static_cast<int>(stage % kShortRing);
+        wait_for_copies<0>();
+        __syncwarp();
+        ask_for(stage + 1, 1 - slot);  // which all lanes have left before the barrier
+#pragma unroll 1
+        for (int part = 0; part < kParts; ++part) {
+            const int64_t begin = stage * kStageColumns<kFormat> + part * kPartColumns;
+            const auto scales = UnitScales<kFormat, kUnits>::load(weight, first, last, begin);
+            coming.load(x, begin + kPartColumns);
+            const MemberRows<kTiles>& rows = buffers[buffer];
+            multiply_units<kFormat, InputFormat::kFp8>(
+                ring + slot * kStageBytes, part * kUnits, scales,
+                [&](int unit, int tile) { return rows.eight(tile * kTileRows + g, unit); },
+                [&](int, int tile, int i) {
+                    return rows.scales[tile * kTileRows + 2 * quarter + i];
+                },
+                totals);
+            buffer ^= 1;
+            coming.template store<Format::kPairs>(buffers[buffer]);
+            __syncthreads();
+        }
     }
 }
 
@@ -170,18 +251,28 @@ template <int kTiles>
 __device__ inline float* sums_of(int matrix, int row) {
     return dynamic_shared<float>() + (matrix * kTiles * kTileRows + row) * kSumsStride;
 }
-// A warp of matrix `matrix` computes its tile, for all to read.
-template <WeightFormat kFormat, int kTiles>
-__device__ inline void multiply_block(const LinearWeight& w, int matrix,
-                                      const InputRows<kTiles>& x) {
+// The block's sums, of kMatrices matrices of which this warp's is `matrix`, for all to read.
+template <WeightFormat kFormat, int kMatrices, int kTiles, class RowOf>
+__device__ inline void multiply_block(const LinearWeight& w, int matrix, const Input& x,
+                                      const RowOf& row_of) {
     const TileWeight weight{reinterpret_cast<const uint8_t*>(w.codes),
                             reinterpret_cast<const uint8_t*>(w.scales),
                             w.scale_format == ScaleFormat::kF32, w.cols, w.rows};
+    constexpr int kWarps = kMatrices * kTileWarps;
     const int tile_first = warp_of_thread() % kTileWarps * kTileOutputs;
+    const int64_t first = static_cast<int64_t>(blockIdx.x) * kBlockOutputs + tile_first;
+    auto* shared = dynamic_shared<uint8_t>();
     Sums totals[kTiles] = {};
-    multiply_tile<kFormat, kTiles>(
-        weight, static_cast<int64_t>(blockIdx.x) * kBlockOutputs + tile_first, x,
-        dynamic_shared<uint8_t>() + warp_of_thread() * kRing * kStageBytes, totals);
+    if constexpr (kTiles == 1) {
+        multiply_alone<kFormat>(weight, first, x, row_of,
+                                shared + warp_of_thread() * kRing * kStageBytes, totals);
+    } else {
+        auto* buffers =
+            reinterpret_cast<MemberRows<kTiles>*>(shared + kWarps * kShortRing * kStageBytes);
+        multiply_together<kFormat, kWarps * kWarp>(
+            weight, first, x, row_of, shared + warp_of_thread() * kShortRing * kStageBytes, buffers,
+            totals);
+    }
     __syncthreads();  // sums lie where the rings were
     const int lane = lane_of_thread();
     for (int tile = 0; tile < kTiles; ++tile) {
@@ -210,10 +301,10 @@ __global__ void __launch_bounds__(2 * kTileWarps * kWarp) gate_up_kernel(PairsTa
     if (job.count == 0 || job.expert < 0 || job.expert >= t.experts_count) return;
     const ExpertWeights& expert = t.experts[job.expert];
     if (expert.w1.codes == nullptr || expert.w1.format != kFormat) return;
-    const InputRows<kTiles> x(t.x, t.x_vectors,
-                              [&](int member) { return t.row_of(pair_of(t, job, member)); });
     const int matrix = warp_of_thread() / kTileWarps;
-    multiply_block<kFormat, kTiles>(matrix == 0 ? expert.w1 : expert.w3, matrix, x);
+    multiply_block<kFormat, 2, kTiles>(
+        matrix == 0 ? expert.w1 : expert.w3, matrix, Input{t.x, t.x_vectors},
+        [&](int member) { return t.row_of(pair_of(t, job, member)); });
     for (int member = warp_of_thread(); member < job.count; member += 2 * kTileWarps) {
         const int64_t pair = pair_of(t, job, member);
         float gate[4], up[4];
@@ -242,8 +333,8 @@ __global__ void __launch_bounds__(kTileWarps* kWarp) down_kernel(PairsTask t) {
     if (job.count == 0 || job.expert < 0 || job.expert >= t.experts_count) return;
     const ExpertWeights& expert = t.experts[job.expert];
     if (expert.w1.codes == nullptr || expert.w2.format != kFormat) return;
-    const InputRows<kTiles> x(t.middle, true, [&](int member) { return pair_of(t, job, member); });
-    multiply_block<kFormat, kTiles>(expert.w2, 0, x);
+    multiply_block<kFormat, 1, kTiles>(expert.w2, 0, Input{t.middle, true},
+                                       [&](int member) { return pair_of(t, job, member); });
     for (int member = warp_of_thread(); member < job.count; member += kTileWarps) {
         const int64_t pair = pair_of(t, job, member);
         float values[4];
@@ -258,125 +349,6 @@ __global__ void __launch_bounds__(kTileWarps* kWarp) down_kernel(PairsTask t) {
     }
 }
 
-struct GroupTask {
-    const int32_t* ids;
-    int64_t ids_stride, per_row;
-    int64_t pairs, experts;
-    int32_t rows;  // of a job
-    Job* jobs;
-    int64_t jobs_max;
-    int32_t* order;
-};
-
-__device__ inline int32_t sum_of_lanes(int32_t value) {
-    return static_cast<int32_t>(__reduce_add_sync(kAllLanes, static_cast<uint32_t>(value)));
-}
-
-// One block an expert: counts the pairs of all experts (whole numbers: their order is nothing), so that it knows where its
-// own begin, and puts those there in their order.
-__global__ void __launch_bounds__(kGroupThreads) group_kernel(GroupTask t) {
-    constexpr int kGroupWarps = kGroupThreads / kWarp;
-    __shared__ uint32_t counts[kExpertsTotalMax];
-    __shared__ int32_t parts[2][kGroupWarps];
-    const auto own = static_cast<int32_t>(blockIdx.x);
-    const auto thread = static_cast<int64_t>(threadIdx.x);
-    const auto id_of = [&](int64_t pair) {
-        return t.ids[pair / t.per_row * t.ids_stride + pair % t.per_row];
-    };
-    for (int64_t e = thread; e < t.experts; e += kGroupThreads) counts[e] = 0;
-    __syncthreads();
-    for (int64_t pair = thread; pair < t.pairs; pair += kGroupThreads) {
-        const int32_t id = id_of(pair);
-        if (id >= 0 && id < t.experts) atomicAdd(&counts[id], 1u);
-    }
-    __syncthreads();
-    const auto jobs_of = [&](int64_t e) {
-        return (static_cast<int32_t>(counts[e]) + t.rows - 1) / t.rows;
-    };
-    int32_t pairs_before = 0, jobs_before = 0;
-    for (int64_t e = thread; e < own; e += kGroupThreads) {
-        pairs_before += static_cast<int32_t>(counts[e]);
-        jobs_before += jobs_of(e);
-    }
-    pairs_before = sum_of_lanes(pairs_before);
-    jobs_before = sum_of_lanes(jobs_before);
-    if (lane_of_thread() == 0) {
-        parts[0][warp_of_thread()] = pairs_before;
-        parts[1][warp_of_thread()] = jobs_before;
-    }
-    __syncthreads();
-    pairs_before = 0;
-    jobs_before = 0;
-    for (int w = 0; w < kGroupWarps; ++w) {
-        pairs_before += parts[0][w];
-        jobs_before += parts[1][w];
-    }
-    const auto count = static_cast<int32_t>(counts[own]);
-    const int32_t jobs = jobs_of(own);
-    for (int64_t j = thread; j < jobs; j += kGroupThreads) {
-        const auto first = static_cast<int32_t>(j) * t.rows;
-        t.jobs[jobs_before + j] = {own, pairs_before + first,
-                                   count - first < t.rows ? count - first : t.rows};
-    }
-    if (own == t.experts - 1) {
-        for (int64_t j = jobs_before + jobs + thread; j < t.jobs_max; j += kGroupThreads)
-            t.jobs[j] = {0, 0, 0};
-    }
-    int32_t placed = 0;
-    for (int64_t first = 0; first < t.pairs && placed < count; first += kGroupThreads) {
-        const int64_t pair = first + thread;
-        const bool wanted = pair < t.pairs && id_of(pair) == own;
-        const uint32_t lanes = __ballot_sync(kAllLanes, wanted ? 1 : 0);
-        __syncthreads();  // parts have been read
-        if (lane_of_thread() == 0) parts[0][warp_of_thread()] = bits_of(lanes);
-        __syncthreads();
-        int32_t before = 0, all = 0;
-        for (int w = 0; w < kGroupWarps; ++w) {
-            before += w < warp_of_thread() ? parts[0][w] : 0;
-            all += parts[0][w];
-        }
-        if (wanted) {
-            const uint32_t lower = lanes & ((1u << lane_of_thread()) - 1);
-            t.order[pairs_before + placed + before + bits_of(lower)] = static_cast<int32_t>(pair);
-        }
-        placed += all;
-    }
-}
-
-struct Call {
-    ExpertWeights weights;
-    const int32_t* rows;
-    const float* route_weights;  // null: 1
-    Bf16* out;
-    int64_t out_stride;
-    int32_t first;  // pair
-};
-struct CallsTask {
-    Call calls[kCallsTogether];
-    int32_t count, pairs;
-    ExpertWeights* table;
-    int32_t* ids;
-    int32_t* rows;
-    float* weights;
-    Bf16** outs;
-};
-static_assert(sizeof(CallsTask) <= 4096);  // what a launch may carry
-
-// Calls as a table and pairs.
-__global__ void __launch_bounds__(kGroupThreads) calls_kernel(CallsTask t) {
-    const auto pair = static_cast<int32_t>(blockIdx.x * kGroupThreads + threadIdx.x);
-    if (pair < t.count) t.table[pair] = t.calls[pair].weights;
-    if (pair >= t.pairs) return;
-    int32_t c = 0;
-    while (c + 1 < t.count && t.calls[c + 1].first <= pair) c += 1;
-    const Call& call = t.calls[c];
-    const int32_t i = pair - call.first;
-    t.ids[pair] = c;
-    t.rows[pair] = call.rows[i];
-    t.weights[pair] = call.route_weights != nullptr ? call.route_weights[i] : 1;
-    t.outs[pair] = call.out + i * call.out_stride;
-}
-
 template <int kTiles>
 void launch_pairs(const PairsTask& task, const FormatSet& gate_up, const FormatSet& down,
                   int64_t jobs, Stream stream) {
@@ -385,7 +357,7 @@ void launch_pairs(const PairsTask& task, const FormatSet& gate_up, const FormatS
         return LaunchConfig{
             {static_cast<uint32_t>(outputs / kBlockOutputs), static_cast<uint32_t>(jobs)},
             warps * kWarp,
-            warps * kRing * kStageBytes};
+            shared_bytes_of(static_cast<int>(matrices), kTiles)};
     };
     const LaunchConfig first = config(task.inner, 2), second = config(task.hidden, 1);
     using enum WeightFormat;
@@ -405,10 +377,12 @@ void launch_pairs(const PairsTask& task, const FormatSet& gate_up, const FormatS
 void run_pairs(PairsTask task, int64_t rows, int64_t pairs, const FormatSet& gate_up,
                const FormatSet& down, const ExpertScratch& parts, const DeviceMemory& scratch,
                Stream stream) {
-    static_assert(kTileWarps * kRing * kStageBytes >= kExpertTiles * kTileRows * kSumsStride * 4);
+    static_assert(kTileWarps * kShortRing * kStageBytes >=
+                  kExpertTiles * kTileRows * kSumsStride * 4);
     ENSURE(task.hidden % kBlockOutputs == 0 && task.inner % kBlockOutputs == 0 &&
            task.experts_count <= kExpertsTotalMax && pairs <= INT32_MAX);
     const ExpertConfig config = expert_config(rows, pairs, task.experts_count);
+    ENSURE(config.jobs <= kJobsMax);
     auto* base = scratch.as<std::byte>();
     task.middle = {{reinterpret_cast<uint8_t*>(base + parts.codes), pairs, task.inner},
                    {reinterpret_cast<uint8_t*>(base + parts.scales), pairs, task.inner / 128}};
@@ -425,8 +399,7 @@ void run_pairs(PairsTask task, int64_t rows, int64_t pairs, const FormatSet& gat
         group.jobs = reinterpret_cast<Job*>(base + parts.jobs);
         group.jobs_max = config.jobs;
         group.order = reinterpret_cast<int32_t*>(base + parts.order);
-        launch<group_kernel>({{static_cast<uint32_t>(group.experts)}, kGroupThreads}, stream,
-                             group);
+        launch_groups(group, stream);
         task.jobs = group.jobs;
         task.order = group.order;
     }
@@ -468,10 +441,7 @@ void run_calls(const LinearInput& x, std::span<const ExpertCall> calls, float li
     list.rows = reinterpret_cast<int32_t*>(base + parts.rows);
     list.weights = reinterpret_cast<float*>(base + parts.weights);
     list.outs = reinterpret_cast<Bf16**>(base + parts.outs);
-    const int32_t threads = std::max(list.pairs, list.count);
-    launch<calls_kernel>(
-        {{static_cast<uint32_t>((threads + kGroupThreads - 1) / kGroupThreads)}, kGroupThreads},
-        stream, list);
+    launch_calls(list, stream);
     task.experts = list.table;
     task.experts_count = list.count;
     task.ids = list.ids;
@@ -495,7 +465,7 @@ void experts(const ExpertTable& table, const Fp8Rows& x, MatrixView<const int32_
     ENSURE(weights.rows == ids.rows && weights.cols == ids.cols && x.codes.rows == ids.rows &&
            out.rows == pairs && out.cols == table.hidden && x.codes.cols == table.hidden &&
            x.scales.cols == table.hidden / 128);
-    if (pairs == 0) return;
+    if (pairs == 0 || table.experts.empty()) return;
     PairsTask task{};
     task.experts = table.experts.data();
     task.experts_count = static_cast<int64_t>(table.experts.size());

@@ -82,7 +82,7 @@ struct ExpertConfig {
     bool grouped = false;  // or each pair by itself
     int64_t jobs = 0;      // at most
 };
-inline constexpr int kExpertTiles = 2;
+inline constexpr int kExpertTiles = 4;
 inline constexpr int kGroupThreads = 128;
 [[nodiscard]] ExpertConfig expert_config(int64_t rows, int64_t pairs, int64_t experts);
 

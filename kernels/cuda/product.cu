@@ -1,15 +1,15 @@
-// y = x·Wᵀ (spec §2.5) for few rows: linear, linear_bf16, linear_f32, compressor_rows.
+// y = x·Wᵀ (spec §2.5): linear, linear_bf16, linear_f32, compressor_rows. Most of it is tile_product.cu's; the kernel here
+// is for F32 weights (router, hyper-connections), which tensor cores would round, and for addresses that vectors do not
+// fit, as only odd files have them.
 //
-//   FP8    Σ over 128-blocks of (Σ e4m3·e4m3)·sa·sb     rows·cols bytes + scales
-//   FP4    the same per 32 columns                       rows·cols/2 + rows·cols/32
-//   BF16, F32 (and FP8, FP4 dequantised, where the input is not quantised)
+//   F32    Σ x·w                                         4 · rows·cols bytes
+//   FP8, FP4, low-bit and BF16 at odd addresses: as in tile_product.cu, sums of 16 or 32 columns of a lane in place of 128
 //   y → bf16, or stays fp32
 //
-// Bound: bandwidth of the weight, which is read once for up to 4 rows; 7.8 of the 11 GB that a token of Flash reads. The one
-// idea: a lane takes 16 bytes of a row of W at a time, a warp 512 neighbouring bytes of each of 4 outputs, so that four
-// loads are under way before the first is used and each value of x is decoded once for four weights. The warps of a block
-// share the columns and add up through shared memory at the end. Codes become floats by placing their bits, two operations
-// and a product: on an H200 about five instructions a weight where the bandwidth allows six.
+// Bound: bandwidth of the weight, which is read once for up to 4 rows. The one idea: a lane takes 16 bytes of a row of W at
+// a time, a warp 512 neighbouring bytes of each of 4 outputs, so that four loads are under way before the first is used and
+// each value of x is decoded once for four weights. The warps of a block share the columns and add up through shared memory
+// at the end.
 //
 // A row's sum: a lane's columns in order, its chunks in order, lanes as a tree, warps in order. Nothing of it depends on
 // the number of rows.

@@ -22,7 +22,7 @@ ENTRY = re.compile(r"Compiling entry function '(\w+)'.*\n.*\n\s*(\d+) bytes stac
 def short(name):
     """millrace::cuda::(anonymous namespace)::product_kernel<…>(…) with words for its parameters."""
     name = name.replace("(anonymous namespace)::", "").split("millrace::cuda::", 1)[-1]
-    for value, word in ((0, "bf16"), (1, "f32"), (2, "fp8"), (3, "fp4")):
+    for value, word in ((0, "bf16"), (1, "f32"), (2, "fp8"), (3, "fp4"), (4, "q3s"), (5, "q2s"), (6, "q2v")):
         name = name.replace(f"(millrace::WeightFormat){value}", word)
     for value, word in ((0, "fp8 rows"), (1, "bf16 rows")):
         name = name.replace(f"(millrace::cuda::InputFormat){value}", word)

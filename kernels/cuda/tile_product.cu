@@ -1,29 +1,55 @@
-// y = x·Wᵀ on tensor cores (spec §2.5), for any number of rows: FP8, FP4, low-bit and BF16 weights at addresses
-// of 16 bytes.
+// y = x·Wᵀ on tensor cores (spec §2.5), for any number of rows: FP8, FP4, low-bit and BF16 weights at addresses of
+// 16 bytes.
+//
+//   FP8    Σ over 128-blocks of (Σ e4m3·e4m3)·sb·sa     rows·cols bytes + scales
+//   FP4    Σ over 128-blocks of (Σ over 32-blocks of (Σ e2m1·e4m3)·sb)·sa     rows·cols/2 + rows·cols/32
+//   low bits  the same with levels and their blocks' scales            rows·cols·(2.25 or 3.25)/8 + rows
+//   BF16   Σ over 64-blocks of (Σ bf16·bf16), or, with bf16 rows, FP8 and FP4 decoded to bf16 without sa
+//   y → bf16, or stays fp32
+//
+// Two shapes with one arithmetic (device/tile_product.cuh). Shares of the columns are every splits-th stage, a function of
+// format and columns; a share's total is summed in the order of its stages, the shares' totals in theirs.
+//
+// Few rows (up to 32, eight a block, whose neighbours take the others of the same outputs): a warp a share of 16 outputs,
+// its stages in a ring in shared memory, two of them (4 KiB) under way while one is multiplied. Bound: bandwidth of the
+// weight, 7.8 of the 11 GB that a token of Flash reads. A stage is 64 weights a lane of FP8, 128 of FP4. Counted in what
+// nvcc makes for sm_90, paths that are not taken included, a weight takes 4.8 instructions of FP8 or FP4, where an H200 has
+// time for 6.2 and 3.3 at its full bandwidth, an A100 (7.1 and 5.7) for 9.7 and 5.1, consumer cards for several times as
+// many: FP4 on an H200 is bound by instructions, at 0.7 of its bandwidth or somewhat more.
+//
+// Many: a block 128 outputs by 64 rows, a warp 16 outputs, whose codes it decodes once in its registers; rows are decoded
+// once a block, by all of its threads, into one of two buffers while the other is multiplied. Shares of the columns follow
+// each other, and their totals are added in registers. Bound: counted for 128 columns of an FP8 weight, where a warp has 64
+// products of the tensor cores and there are two warps a scheduler:
+//
+//                         A100      H200
+//   tensor cores          1024       512 clocks (an H200's reach that only through wgmma, 60 % of it through mma.sync)
+//   instructions          1460      1180 (FP4: 1570, 1450)
+//   shared memory         1400      1400 (rows 1024, weights 128, what is written 256)
+//
+// so, if they overlap well, 0.65 to 0.7 of the bf16 peak of an A100, and 0.35 of an H200's, where half of it would take
+// wgmma. From the second-level cache a block takes 24 KiB for 1.05 million products, 16 bytes a clock. None of it measured.
 
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/product_task.cuh"
+#include "kernels/cuda/device/rows_tile.cuh"
 #include "kernels/cuda/device/tile_product.cuh"
 
 namespace millrace::cuda {
 namespace {
 
-// Eight columns of a row from `col` on, as they are stored; zero where there is none.
 template <InputFormat kInput>
-__device__ inline typename RowOf<kInput>::Lane load_row(const ProductTask& t, int64_t row,
-                                                        int64_t col) {
-    using Lane = typename RowOf<kInput>::Lane;
-    if (row >= t.rows || col >= t.cols) return Lane{};
-    if constexpr (kInput == InputFormat::kFp8) {
-        return load_vector<Lane>(t.x_codes + row * t.x_codes_stride + col);
-    } else {
-        return load_vector<Lane>(t.x + row * t.x_stride + blockIdx.z * t.cols + col);
-    }
+inline constexpr int kColumnBytes = kInput == InputFormat::kFp8 ? 1 : 2;
+
+// Where rows begin, in bytes; those beyond the last repeat it.
+template <InputFormat kInput>
+__device__ inline const uint8_t* row_at(const ProductTask& t, int64_t row) {
+    row = row < t.rows ? row : t.rows - 1;
+    if constexpr (kInput == InputFormat::kFp8) return t.x_codes + row * t.x_codes_stride;
+    return reinterpret_cast<const uint8_t*>(t.x + row * t.x_stride + blockIdx.z * t.cols);
 }
-// And the scale of its 128 columns around `col`.
-__device__ inline float load_row_scale(const ProductTask& t, int64_t row, int64_t col) {
-    if (row >= t.rows || col >= t.cols) return 0;
-    return e8m0_value(t.x_scales[row * t.x_scales_stride + col / 128]);
+__device__ inline const uint8_t* row_scales_at(const ProductTask& t, int64_t row) {
+    return t.x_scales + (row < t.rows ? row : t.rows - 1) * t.x_scales_stride;
 }
 
 // Outputs [first, last] of the block's group, from `first` on a warp's.
@@ -37,35 +63,50 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, 2) few_rows_kernel(ProductT
     constexpr int kUnits = Format::kStageUnits;
     constexpr int kScales = kUnits < 4 ? 1 : kUnits / 4;
     const TileWeight weight{t.codes, t.scales, t.float_scales, t.cols, gridDim.z * t.outputs};
-    const int64_t first_in_group = static_cast<int64_t>(blockIdx.x) * kTileOutputs;
+    const int64_t first_in_group = static_cast<int64_t>(blockIdx.y) * kTileOutputs;
     const Outputs outputs{blockIdx.z * t.outputs + first_in_group,
                           (blockIdx.z + int64_t{1}) * t.outputs - 1};
-    const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kTileRows;
-    const int64_t stages = (t.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>;
+    const int64_t first_row = static_cast<int64_t>(blockIdx.x) * kTileRows;
+    const auto stages =
+        static_cast<int>((t.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>);
     const int lane = lane_of_thread(), warp = warp_of_thread();
     auto* ring = dynamic_shared<uint8_t>() + warp * kRing * kStageBytes;
-    const auto ask_for = [&](int64_t stage, int slot) {
-        if (stage < stages) {
-            copy_stage<kFormat>(weight, outputs.first, outputs.last, stage,
-                                ring + slot * kStageBytes);
-        }
+    const StageCopy<kFormat> copy(weight, outputs.first, outputs.last);
+    const auto ask_for = [&](int stage, int slot) {
+        if (stage < stages) copy.ask_for(stage, ring + slot * kStageBytes);
         commit_copies();
     };
     for (int i = 0; i < kRing - 1; ++i) ask_for(warp + i * t.splits, i);
+    using Lane = typename RowOf<kInput>::Lane;
+    const uint8_t* row =
+        row_at<kInput>(t, first_row + lane / 4) + lane % 4 * 8 * kColumnBytes<kInput>;
+    const uint8_t* const row_scales_from = row_scales_at(t, first_row + lane % 4 * 2);
+    const auto next_row_scales = static_cast<int>(
+        row_scales_at(t, first_row + lane % 4 * 2 + 1) - row_scales_from);
     Sums totals[1] = {};
     int slot = 0;
-    for (int64_t stage = warp; stage < stages; stage += t.splits) {
-        const int64_t col = stage * kStageColumns<kFormat>;
-        typename RowOf<kInput>::Lane rows[kUnits];
+    for (int stage = warp; stage < stages; stage += t.splits) {
+        const int64_t col = int64_t{stage} * kStageColumns<kFormat>;
+        const int left = t.cols - col < kStageColumns<kFormat> ? static_cast<int>(t.cols - col)
+                                                               : kStageColumns<kFormat>;
+        Lane rows[kUnits];
 #pragma unroll
-        for (int i = 0; i < kUnits; ++i)
-            rows[i] = load_row<kInput>(t, first_row + lane / 4, col + i * kUnit + lane % 4 * 8);
+        for (int i = 0; i < kUnits; ++i) {
+            rows[i] = {};
+            if (i * kUnit + lane % 4 * 8 < left) {
+                rows[i] =
+                    load_vector<Lane>(row + (col + i * kUnit) * kColumnBytes<kInput>);
+            }
+        }
         const auto scales =
             UnitScales<kFormat, kUnits>::load(weight, outputs.first, outputs.last, col);
         float row_scales[kScales][2] = {};
+#pragma unroll
         for (int i = 0; kInput == InputFormat::kFp8 && i < 2 * kScales; ++i) {
-            row_scales[i / 2][i % 2] =
-                load_row_scale(t, first_row + lane % 4 * 2 + i % 2, col + i / 2 * 128);
+            if (i / 2 * 128 < left) {
+                row_scales[i / 2][i % 2] =
+                    e8m0_of(row_scales_from[col / 128 + i / 2 + i % 2 * next_row_scales]);
+            }
         }
         wait_for_copies<kRing - 2>();
         __syncwarp();
@@ -111,53 +152,58 @@ struct Walk {
     }
 };
 
-// kBlockRows rows by rows_columns() columns as pairs, and their scales, in shared memory: a lane's Eight is a piece of 16
-// bytes, at piece ^ 4 · (row % 2), so that the eight lanes that read together meet no bank twice.
 template <WeightFormat kFormat>
-struct RowsTile {
-    static constexpr int kPieces = rows_columns(kFormat) / 8;  // of a row
-    uint4 pieces[kBlockRows * kPieces];
-    float scales[kBlockRows];
+using RowsOfBlock = RowsTile<kBlockRows, rows_columns(kFormat)>;
 
-    __device__ static int place(int row, int piece) {
-        return row * kPieces + (piece ^ (row % 2 * 4));
-    }
-    [[nodiscard]] __device__ Eight eight(int row, int unit) const {
-        const auto words = load_vector<uint4>(&pieces[place(row, unit * 4 + lane_of_thread() % 4)]);
-        return {{words.x, words.y, words.z, words.w}};
-    }
-};
-
-// What a thread brings of it from memory: kPerThread pieces as they are stored.
+// What a thread brings of it from memory: kPerThread pieces as they are stored, all of one column, rows kRowsApart apart.
 template <WeightFormat kFormat, InputFormat kInput>
 struct RowsPart {
-    using Tile = RowsTile<kFormat>;
-    static constexpr int kPerThread = kBlockRows * Tile::kPieces / (kSplitsMax * kWarp);
-    typename RowOf<kInput>::Lane lanes[kPerThread];
+    using Tile = RowsOfBlock<kFormat>;
+    using Lane = typename RowOf<kInput>::Lane;
+    static constexpr int kRowsApart = kSplitsMax * kWarp / Tile::kPieces;
+    static constexpr int kPerThread = kBlockRows / kRowsApart;
+    const uint8_t* from;
+    const uint8_t* scales;
+    uint32_t offsets[kPerThread];
+    int64_t cols;
+    Lane lanes[kPerThread];
     float scale;
 
-    __device__ void load(const ProductTask& t, int64_t first_row, int64_t col) {
-        const auto thread = static_cast<int>(threadIdx.x);
+    __device__ static int first() { return static_cast<int>(threadIdx.x) / Tile::kPieces; }
+    __device__ static int piece() { return static_cast<int>(threadIdx.x) % Tile::kPieces; }
+    __device__ static bool brings_scale() {
+        return kInput == InputFormat::kFp8 && threadIdx.x < kBlockRows;
+    }
+
+    __device__ RowsPart(const ProductTask& t, int64_t first_row)
+        : from(row_at<kInput>(t, first_row)),
+          scales(row_scales_at(t, first_row + threadIdx.x % kBlockRows)),
+          cols(t.cols),
+          scale(1) {
+        for (int i = 0; i < kPerThread; ++i) {
+            offsets[i] = static_cast<uint32_t>(
+                row_at<kInput>(t, first_row + first() + i * kRowsApart) - from +
+                piece() * 8 * kColumnBytes<kInput>);
+        }
+    }
+    __device__ void load(int64_t col) {
+        const bool exists = col + piece() * 8 < cols;
 #pragma unroll
         for (int i = 0; i < kPerThread; ++i) {
-            const int number = thread + i * kSplitsMax * kWarp;
-            lanes[i] = load_row<kInput>(t, first_row + number / Tile::kPieces,
-                                        col + number % Tile::kPieces * 8);
+            lanes[i] = {};
+            if (exists)
+                lanes[i] = load_vector<Lane>(from + col * kColumnBytes<kInput> + offsets[i]);
         }
-        scale = 1;
-        if (kInput == InputFormat::kFp8 && thread < kBlockRows)
-            scale = load_row_scale(t, first_row + thread, col);
+        if (brings_scale()) scale = col < cols ? e8m0_of(scales[col / 128]) : 0;
     }
     __device__ void store(Tile& to) const {
-        const auto thread = static_cast<int>(threadIdx.x);
 #pragma unroll
         for (int i = 0; i < kPerThread; ++i) {
-            const int number = thread + i * kSplitsMax * kWarp;
             const Eight e = pairs_of<Codes<kFormat>::kPairs>(lanes[i]);
-            const int at = Tile::place(number / Tile::kPieces, number % Tile::kPieces);
-            store_vector(&to.pieces[at], uint4{e.at[0], e.at[1], e.at[2], e.at[3]});
+            store_vector(&to.pieces[Tile::place(first() + i * kRowsApart, piece())],
+                         uint4{e.at[0], e.at[1], e.at[2], e.at[3]});
         }
-        if (kInput == InputFormat::kFp8 && thread < kBlockRows) to.scales[thread] = scale;
+        if (brings_scale()) to.scales[threadIdx.x] = scale;
     }
 };
 
@@ -172,7 +218,7 @@ __device__ inline void merge(Sums (&merged)[kBlockTiles], Sums (&totals)[kBlockT
 
 template <WeightFormat kFormat, InputFormat kInput>
 __global__ void __launch_bounds__(kSplitsMax* kWarp) many_rows_kernel(ProductTask t) {
-    using Tile = RowsTile<kFormat>;
+    using Tile = RowsOfBlock<kFormat>;
     constexpr int kUnits = rows_columns(kFormat) / kUnit;
     constexpr int kParts = Codes<kFormat>::kStageUnits / kUnits;
     const TileWeight weight{t.codes, t.scales, t.float_scales, t.cols, gridDim.z * t.outputs};
@@ -188,17 +234,17 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp) many_rows_kernel(ProductTas
     auto* ring = dynamic_shared<uint8_t>() + warp * kRing * kStageBytes;
     Walk now{(t.cols + kStageColumns<kFormat> - 1) / kStageColumns<kFormat>, t.splits};
     Walk ahead = now;
+    const StageCopy<kFormat> copy(weight, outputs.first, outputs.last);
     const auto ask_ahead = [&](int slot) {
         if (works && !ahead.done()) {
-            copy_stage<kFormat>(weight, outputs.first, outputs.last, ahead.stage,
-                                ring + slot * kStageBytes);
+            copy.ask_for(ahead.stage, ring + slot * kStageBytes);
             ahead.next();
         }
         commit_copies();
     };
     for (int i = 0; i < kRing - 1; ++i) ask_ahead(i);
-    RowsPart<kFormat, kInput> part;
-    part.load(t, first_row, 0);
+    RowsPart<kFormat, kInput> part(t, first_row);
+    part.load(0);
     part.store(tiles[0]);
     __syncthreads();
     Sums totals[kBlockTiles] = {}, merged[kBlockTiles] = {};
@@ -216,7 +262,7 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp) many_rows_kernel(ProductTas
             const auto scales = UnitScales<kFormat, kUnits>::load(
                 weight, outputs.first, outputs.last, (stage * kParts + i) * rows_columns(kFormat));
             const int64_t coming = i + 1 < kParts ? stage * kParts + i + 1 : now.stage * kParts;
-            part.load(t, first_row, coming * rows_columns(kFormat));
+            part.load(coming * rows_columns(kFormat));
             const Tile& rows = tiles[buffer];
             if (works) {
                 multiply_units<kFormat, kInput>(
@@ -251,7 +297,7 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp) many_rows_kernel(ProductTas
 
 template <WeightFormat kFormat, InputFormat kInput>
 void launch_shape(const ProductConfig& config, Stream stream, const ProductTask& task) {
-    static_assert(sizeof(RowsTile<kFormat>) == kBlockRows * (2 * rows_columns(kFormat) + 4));
+    static_assert(sizeof(RowsOfBlock<kFormat>) == kBlockRows * (2 * rows_columns(kFormat) + 4));
     if (config.shape == ProductShape::kFewRows) {
         launch<few_rows_kernel<kFormat, kInput>>(config.launch, stream, task);
     } else {

@@ -59,8 +59,8 @@ TEST_CASE("products cover outputs, rows and groups") {
     const ProductConfig few = product_config({WeightFormat::kFp8, 9, 4096, 33, 3});
     CHECK(few.shape == ProductShape::kFewRows);
     CHECK(few.rows == kTileRows);
-    CHECK(few.launch.blocks.x == 3);
-    CHECK(few.launch.blocks.y == 2);
+    CHECK(few.launch.blocks.x == 2);
+    CHECK(few.launch.blocks.y == 3);
     CHECK(few.launch.blocks.z == 3);
     CHECK(product_config({WeightFormat::kFp8, kFewRowsMax, 4096, 33}).shape ==
           ProductShape::kFewRows);

@@ -185,28 +185,67 @@ TEST_CASE_FIXTURE(Properties,
     CHECK((by_table(layer, routed, 0, 5, 2) == values));
 }
 
+// Rows at multiples of 16 bytes, so that linear layers go the tensor cores' way, and few columns, which they do not share
+// out: then their sums are those of experts.
+TEST_CASE_FIXTURE(Properties, "an expert is its linear layers, SwiGLU and aq128, bit for bit") {
+    using enum WeightFormat;
+    Layer layer(in, 5, {{kFp4, kFp4}, {kQ2s, kQ3s}, {kFp8, kFp8}, {kQ3s, kQ2v}, {kQ2v, kQ2s}});
+    const auto cuda = test::make_staged_cuda_ops(pool, {});
+    constexpr int64_t kCount = 3;
+    Rows<Bf16> rows(kCount, kHidden);
+    in.bf16(rows, 40);  // some gates are clamped
+    const Quantised q(*ops, rows.view);
+    std::vector<uint8_t> codes, scales, inner_codes(kCount * kInner), inner_scales(kCount);
+    for (int64_t r = 0; r < kCount; ++r) {
+        codes.insert(codes.end(), q.codes.view.row(r).begin(), q.codes.view.row(r).end());
+        scales.insert(scales.end(), q.scales.view.row(r).begin(), q.scales.view.row(r).end());
+    }
+    const LinearInput x{{}, {{codes.data(), kCount, kHidden}, {scales.data(), kCount, 2}}};
+    const LinearInput middle{
+        {}, {{inner_codes.data(), kCount, kInner}, {inner_scales.data(), kCount, 1}}};
+    const std::vector<int32_t> all = {0, 1, 2};
+    const std::vector<float> weights = {0.3F, 1, -0.7F};
+    for (const ExpertWeights& expert : layer.experts) {
+        CAPTURE(static_cast<int>(expert.w1.format));
+        std::vector<Bf16> gate(kCount * kInner), up(gate), wanted(kCount * kHidden);
+        const MatrixView<Bf16> g(gate.data(), kCount, kInner), u(up.data(), kCount, kInner);
+        cuda->linear(x, expert.w1, g);
+        cuda->linear(x, expert.w3, u);
+        cuda->swiglu(g, u, weights, kLimit, g);
+        cuda->quantise(g, middle.quantised);
+        cuda->linear(middle, expert.w2, {wanted.data(), kCount, kHidden});
+        Rows<Bf16> computed(kCount, kHidden);
+        cuda->expert(x, all, expert, weights, kLimit, computed.view);
+        for (int64_t r = 0; r < kCount; ++r)
+            CHECK(std::ranges::equal(computed.view.row(r), row_of(wanted, r)));
+    }
+}
+
 TEST_CASE_FIXTURE(Properties,
                   "a pair's bits are its own: alone, among few, among many of one expert") {
     using enum WeightFormat;
     Layer layer(in, 3, {{kFp4, kQ2s}, {kQ3s, kFp4}, {kFp8, kQ2v}});
-    // 40 rows of two of three experts: more than two tiles for each, so jobs are of two tiles.
-    Routed routed(in, *ops, 40, 2, 3);
-    CHECK(cuda::expert_config(40, 80, 3).tiles == cuda::kExpertTiles);
+    // Two of three experts for each row: several tiles for each, so jobs are of several, and more pairs than one round of
+    // sorting takes.
+    constexpr int64_t kRowsOfAll = 66, kPairs = 2 * kRowsOfAll;
+    static_assert(kPairs > cuda::kGroupThreads);
+    Routed routed(in, *ops, kRowsOfAll, 2, 3);
+    CHECK(cuda::expert_config(kRowsOfAll, kPairs, 3).tiles == cuda::kExpertTiles);
     CHECK(cuda::expert_config(9, 18, 3).tiles == 1);
-    const auto all = by_table(layer, routed, 0, 40);
+    const auto all = by_table(layer, routed, 0, kRowsOfAll);
     CHECK(std::ranges::none_of(all, [](Bf16 v) { return v == kMark; }));
     const auto expect_same = [&](const std::vector<Bf16>& some, int64_t first, int64_t count) {
         for (int64_t pair = 0; pair < count * 2; ++pair)
             CHECK(std::ranges::equal(row_of(some, pair), row_of(all, first * 2 + pair)));
     };
-    for (const int64_t row : {0, 17, 39}) expect_same(by_table(layer, routed, row, 1), row, 1);
+    for (const int64_t row : {0, 17, 65}) expect_same(by_table(layer, routed, row, 1), row, 1);
     expect_same(by_table(layer, routed, 5, 9), 5, 9);
-    expect_same(by_table(layer, routed, 0, 40, 2), 0, 40);
+    expect_same(by_table(layer, routed, 0, kRowsOfAll, 2), 0, kRowsOfAll);
     // Nor do other experts matter.
     const ExpertWeights second = layer.experts[1];
     layer.experts[1].w1.codes = nullptr;
-    const auto without = by_table(layer, routed, 0, 40);
-    for (int64_t pair = 0; pair < 80; ++pair) {
+    const auto without = by_table(layer, routed, 0, kRowsOfAll);
+    for (int64_t pair = 0; pair < kPairs; ++pair) {
         const bool gone = routed.ids.view.row(pair / 2)[static_cast<size_t>(pair % 2)] == 1;
         CHECK(row_of(without, pair)[0] == (gone ? kMark : row_of(all, pair)[0]));
         if (!gone) CHECK(std::ranges::equal(row_of(without, pair), row_of(all, pair)));
@@ -214,7 +253,7 @@ TEST_CASE_FIXTURE(Properties,
     layer.experts[1] = second;
     // A list of calls is another way to the same sums.
     const auto cuda = test::make_staged_cuda_ops(pool, {});
-    Rows<Bf16> listed(80, kHidden);
+    Rows<Bf16> listed(kPairs, kHidden);
     std::vector<ExpertCall> calls;
     std::list<std::vector<int32_t>> rows;
     std::list<std::vector<float>> weights;
@@ -223,7 +262,7 @@ TEST_CASE_FIXTURE(Properties,
         rows.emplace_back();
         weights.emplace_back();
         const auto first = static_cast<int64_t>(pairs.size());
-        for (int64_t pair = 0; pair < 80; ++pair) {
+        for (int64_t pair = 0; pair < kPairs; ++pair) {
             const auto j = static_cast<size_t>(pair % 2);
             if (routed.ids.view.row(pair / 2)[j] != e) continue;
             rows.back().push_back(static_cast<int32_t>(pair / 2));

@@ -53,6 +53,9 @@ struct Case {
         }
         for (size_t i = 0; i < scales.size; ++i)
             scales.as<uint8_t>()[i] = static_cast<uint8_t>(117 + random.below(8));
+        // Any step with any book, behind the bases.
+        for (auto i = static_cast<size_t>(outputs); weight.low_bit() && i < scales.size; ++i)
+            scales.as<uint8_t>()[i] = static_cast<uint8_t>(random.below(256));
         for (size_t i = 0; scale_format == ScaleFormat::kF32 && i < scales.size / 4; ++i)
             scales.as<float>()[i] = to_float(Bf16{bf16()}) * 1.0001F;
         for (size_t i = 0; i < x.size / 2; ++i) x.as<uint16_t>()[i] = bf16();
@@ -195,17 +198,19 @@ void check_decoding() {
     }
 }
 
-constexpr WeightKind kTileKinds[] = {{WeightFormat::kFp8, ScaleFormat::kE8m0},
-                                     {WeightFormat::kFp8, ScaleFormat::kF32},
-                                     {WeightFormat::kFp4, ScaleFormat::kE8m0},
-                                     {WeightFormat::kBf16, ScaleFormat::kNone}};
+constexpr WeightKind kTileKinds[] = {
+    {WeightFormat::kFp8, ScaleFormat::kE8m0}, {WeightFormat::kFp8, ScaleFormat::kF32},
+    {WeightFormat::kFp4, ScaleFormat::kE8m0}, {WeightFormat::kQ3s, ScaleFormat::kE8m0},
+    {WeightFormat::kQ2s, ScaleFormat::kE8m0}, {WeightFormat::kQ2v, ScaleFormat::kE8m0},
+    {WeightFormat::kBf16, ScaleFormat::kNone}};
 
 // Columns in several shares, the last stage not full: of FP4 it lacks one of two blocks of row scales.
 int64_t awkward_columns(WeightFormat format) {
     switch (format) {
         case WeightFormat::kFp4: return 1120;
         case WeightFormat::kBf16: return 328;
-        default: return 528;
+        case WeightFormat::kFp8: return 528;
+        default: return 640;  // rows of blocks begin at multiples of 16 bytes
     }
 }
 
@@ -214,6 +219,40 @@ int64_t awkward_columns(WeightFormat format) {
 TEST_CASE("codes decode to their values times a power of two, in the order of their pairs") {
     check_decoding<InputFormat::kFp8>();
     check_decoding<InputFormat::kBf16>();
+}
+
+// As GPUs with an instruction for it do, and those without.
+TEST_CASE("e4m3 becomes f16 in two ways that agree, and scales need no branch") {
+    using cuda::Pairs;
+    for (uint32_t code = 0; code < 256; ++code) {
+        const auto want = static_cast<double>(e4m3_value(static_cast<uint8_t>(code)));
+        uint32_t low = 0, high = 0;
+        cuda::convert_e4m3(code << 8, low, high);
+        CHECK(high == 0);
+        const double converted = f16_value(low >> 16);
+        CHECK(std::isnan(converted) == std::isnan(want));
+        if (!std::isnan(want)) CHECK(converted == want);
+    }
+    for (uint32_t byte = 0; byte < 256; ++byte) {
+        CHECK(std::bit_cast<uint32_t>(cuda::e8m0_of(byte)) ==
+              std::bit_cast<uint32_t>(e8m0_value(static_cast<uint8_t>(byte))));
+    }
+    const uint2 codes{0x8B0A3938u, 0x013E003Cu};
+    const auto check = [&]<Pairs kPairs>() {
+        const auto placed = values_of<InputFormat::kFp8>(
+            cuda::decode_e4m3_eight<InputFormat::kFp8, kPairs, false>(codes), kPairs, 8);
+        const auto converted = values_of<InputFormat::kFp8>(
+            cuda::decode_e4m3_eight<InputFormat::kFp8, kPairs, true>(codes), kPairs, 0);
+        CHECK(placed == converted);
+        for (uint32_t i = 0; i < 8; ++i) {
+            const uint32_t word = i < 4 ? codes.x : codes.y;
+            CHECK(placed[i] ==
+                  static_cast<double>(e4m3_value(static_cast<uint8_t>(word >> (i % 4 * 8)))));
+        }
+    };
+    check.operator()<Pairs::kNeighbours>();
+    check.operator()<Pairs::kAlternate>();
+    check.operator()<Pairs::kHalves>();
 }
 
 TEST_CASE("rows are paired as each weight wants them") {
@@ -254,7 +293,7 @@ TEST_CASE_FIXTURE(Properties,
                 int64_t first, count;
             };
             for (const Part& part : {Part{0, 1}, {199, 1}, {60, 3}, {101, 8}, {7, 9}, {130, 64}}) {
-                if (seed == 5 && part.count > 9) continue;
+                if ((seed == 5 || c.weight.low_bit()) && part.count > 9) continue;
                 CAPTURE(part.count);
                 Results some(*cuda, c, part.first, part.count);
                 CHECK(differing(some, part.first, all) == 0);
@@ -352,7 +391,7 @@ TEST_CASE_FIXTURE(Properties, "tiles are read without bank conflicts, and both s
         CHECK_MESSAGE(kernel.shared.worst <= 1, line);
         CHECK_MESSAGE(kernel.global.mean() < 2, line);
     }
-    CHECK(found == 10);
+    CHECK(found == 22);
 }
 
 }  // namespace millrace

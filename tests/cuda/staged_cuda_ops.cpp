@@ -71,6 +71,13 @@ public:
             ops_.rms_norm(from, s.in(weight), eps, result);
         });
     }
+    void norm_quantise(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
+                       MatrixView<Bf16> out, Fp8Rows quantised) override {
+        run([&](Stage& s) {
+            ops_.norm_quantise(s.in(x), s.in(weight), eps, s.out(out),
+                               {s.out(quantised.codes), s.out(quantised.scales)});
+        });
+    }
     void head_norm(MatrixView<Bf16> q, float eps) override {
         run([&](Stage& s) { ops_.head_norm(s.out(q), eps); });
     }

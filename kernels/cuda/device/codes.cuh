@@ -35,8 +35,8 @@ __device__ inline void decode_e4m3(const uint4& words, float (&out)[16]) {
     if (nan != 0) out[0] = std::bit_cast<float>(0x7FC00000u);
 }
 
-// Part `part` of a lane's 16 bytes of weights: 16 columns of FP8, 16 of 32 of FP4 and of a block, 8 of BF16, 4 of F32. `mark`:
-// a block's byte.
+// Part `part` of a lane's 16 bytes of weights: 16 columns of FP8, 16 of 32 of FP4 and of a block, 8 of BF16, 4 of F32.
+// `mark`: a block's byte.
 template <WeightFormat kFormat, int kCount>
 __device__ inline void decode_part(const uint4& words, int part, float (&out)[kCount],
                                    [[maybe_unused]] uint32_t mark = 0) {

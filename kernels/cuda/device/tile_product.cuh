@@ -7,8 +7,9 @@
 //   stage   128 bytes (or less) of each of the 16 outputs, which one warp copies into its shared memory while it
 //           multiplies earlier ones; 16 bytes a lane whatever the format. Pieces of 16 bytes lie at
 //           piece ^ (row · kSwizzle) % 8, so that lanes of all rows meet no bank twice
-//   total   the units of one scale are summed from zero by the tensor cores; then
-//           total = fma(sum · row's scale, scale, total)
+//   total   the units of one scale are summed from zero by the tensor cores, such sums with their scales by fma over the
+//           128 columns of a row's scale, and those with that by fma again (the product of both scales might be no normal
+//           number); bf16 rows have no scale
 //
 // What a format's units look like and decode to: tile_codes.cuh.
 
@@ -26,48 +27,70 @@
 namespace millrace::cuda {
 
 template <WeightFormat kFormat>
-inline constexpr int kStageColumns = Codes<kFormat>::kStageUnits* kUnit;
+inline constexpr int kStageColumns = Codes<kFormat>::kStageUnits * kUnit;
 
-// A warp asks for stage `stage` of outputs `first` … first + 15; those beyond `last` repeat it, columns beyond the last are
-// zero. `to`: kStageBytes of shared memory that the warp's lanes are done with. The caller commits.
+// Stages of outputs `first` … first + 15 on their way to a warp's shared memory; outputs beyond `last` repeat it, columns
+// beyond the last are zero.
 template <WeightFormat kFormat>
-__device__ inline void copy_stage(const TileWeight& w, int64_t first, int64_t last, int64_t stage,
-                                  uint8_t* to) {
+struct StageCopy {
     using Format = Codes<kFormat>;
-    constexpr int kPieces = Format::kStageUnits * Format::kUnitBytes / 16;
-    static_assert(kTileOutputs * kPieces % kWarp == 0 && 16 * kPieces <= kStageRowBytes);
-    static_assert(stage_columns(kFormat) ==
-                  kStageColumns<kFormat>);  // as who shares them out thinks
-    const int64_t row_bytes =
-        w.cols / kUnit * Format::kUnitBytes + w.cols % kUnit * Format::kUnitBytes / kUnit;
-    for (int i = 0; i < kTileOutputs * kPieces / kWarp; ++i) {
-        const int number = lane_of_thread() + kWarp * i;
-        const int row = number / kPieces, piece = number % kPieces;
-        const int64_t output = first + row < last ? first + row : last;
-        const int64_t at = (stage * kPieces + piece) * 16;
-        uint8_t* own = to + row * kStageRowBytes + (piece ^ (row * Format::kSwizzle & 7)) * 16;
-        if (at < row_bytes) {
-            copy_async(own, w.codes + output * row_bytes + at);
-        } else {
-            store_vector(own, uint4{});
+    static constexpr int kPieces = Format::kStageUnits * Format::kUnitBytes / 16;  // of an output
+    // Lanes for an output, a power of two: eight that write together have one row, or two that kSwizzle keeps apart.
+    static constexpr int kLanes = kPieces == 6 ? 8 : kPieces;
+    static constexpr int kCopies = kTileOutputs * kLanes / kWarp;
+    static_assert(kTileOutputs * kLanes % kWarp == 0 && 16 * kPieces <= kStageRowBytes);
+    static_assert(stage_columns(kFormat) == kStageColumns<kFormat>);  // as who shares them out thinks
+    const uint8_t* from;
+    int64_t row_bytes;
+    uint32_t offsets[kCopies];  // of the lane's pieces, from there
+
+    __device__ StageCopy(const TileWeight& w, int64_t first, int64_t last)
+        : row_bytes(w.cols / kUnit * Format::kUnitBytes +
+                    w.cols % kUnit * Format::kUnitBytes / kUnit) {
+        from = w.codes + first * row_bytes;
+        for (int i = 0; i < kCopies; ++i) {
+            const int64_t row = (lane_of_thread() + kWarp * i) / kLanes;
+            const int64_t output = first + row < last ? row : last - first;
+            offsets[i] = static_cast<uint32_t>(output * row_bytes + piece(i) * 16);
         }
     }
-}
+    __device__ static int piece(int i) { return (lane_of_thread() + kWarp * i) % kLanes; }
+
+    // `to`: kStageBytes that the warp's lanes are done with. The caller commits.
+    __device__ void ask_for(int64_t stage, uint8_t* to) const {
+        const int64_t at = stage * kPieces * 16;
+#pragma unroll
+        for (int i = 0; i < kCopies; ++i) {
+            const int row = (lane_of_thread() + kWarp * i) / kLanes;
+            uint8_t* own =
+                to + row * kStageRowBytes + (piece(i) ^ (row * Format::kSwizzle & 7)) * 16;
+            if (kLanes != kPieces && piece(i) >= kPieces) continue;
+            if (at + piece(i) * 16 < row_bytes) {
+                copy_async(own, from + at + offsets[i]);
+            } else {
+                store_vector(own, uint4{});
+            }
+        }
+    }
+};
 
 // A lane's part of unit `unit` of output `row` of a stage.
 template <WeightFormat kFormat>
 __device__ inline typename Codes<kFormat>::Lane load_unit(const uint8_t* stage, int row, int unit) {
     using Format = Codes<kFormat>;
-    const auto place = [&](int at) {
-        const int piece = (at / 16) ^ (row * Format::kSwizzle & 7);
+    constexpr unsigned kLane = Format::kUnitBytes / 4, kBytes = Format::kUnitBytes;
+    const auto place = [&](unsigned at) {
+        const unsigned piece = at / 16 ^ (static_cast<unsigned>(row) * Format::kSwizzle & 7u);
         return stage + row * kStageRowBytes + piece * 16 + at % 16;
     };
-    const int first = unit * Format::kUnitBytes, quarter = lane_of_thread() % 4;
+    const unsigned first = static_cast<unsigned>(unit) * kBytes;
     if constexpr (is_low_bit(kFormat)) {
-        return load_codes_of<kFormat>(quarter, [&](int byte) { return place(first + byte); });
+        return load_codes_of<kFormat>(lane_of_thread() % 4, [&](int byte) {
+            return place(first + static_cast<unsigned>(byte));
+        });
     } else {
-        return load_vector<typename Format::Lane>(
-            place(first + quarter * (Format::kUnitBytes / 4)));
+        const unsigned at = first + threadIdx.x % 4 * kLane;
+        return load_vector<typename Format::Lane>(place(at));
     }
 }
 
@@ -84,12 +107,16 @@ struct UnitScales {
     __device__ static UnitScales load(const TileWeight& w, int64_t first, int64_t last,
                                       int64_t col) {
         UnitScales out;
+        constexpr int kColumns = Format::kScaleUnits * kUnit;
         for (int half = 0; half < 2; ++half) {
             const int64_t row = first + lane_of_thread() / 4 + 8 * half;
+            const int64_t index =
+                Format::first_scale(w, row < last ? row : last) + col / kColumns;
             for (int i = 0; i < kOwn; ++i) {
                 const int number = kScales < 4 ? i : lane_of_thread() % 4 + 4 * i;
-                const int64_t at = col + number * Format::kScaleUnits * kUnit;
-                out.own[half][i] = at < w.cols ? Format::scale(w, row < last ? row : last, at) : 0;
+                out.own[half][i] = Format::kScaled && col + number * kColumns < w.cols
+                                       ? stored_scale(w, index + number)
+                                       : 0;
             }
         }
         return out;
@@ -108,7 +135,8 @@ struct UnitScales {
 
 // Of low-bit formats the marks of the units, given likewise, and the bases of both outputs.
 template <WeightFormat kFormat, int kUnits>
-requires(is_low_bit(kFormat)) struct UnitScales<kFormat, kUnits> {
+    requires(is_low_bit(kFormat))
+struct UnitScales<kFormat, kUnits> {
     using Format = Codes<kFormat>;
     static_assert(kUnits % 4 == 0);
     static constexpr int kOwn = kUnits / 4;
@@ -133,32 +161,44 @@ requires(is_low_bit(kFormat)) struct UnitScales<kFormat, kUnits> {
         return __shfl_sync(kAllLanes, own[half][kOwn == 1 ? 0 : unit / 4],
                            (lane_of_thread() & ~3) | unit % 4);
     }
+    __device__ float of(int unit, int half) const {
+        return step_of(mark(unit, half)) * bases[half];
+    }
 };
 
-// Both outputs' parts of unit `unit` of a stage, and what their sums are to be multiplied with; `i` is its number in scales.
-struct UnitPair {
-    Eight low, high;
-    float scale[2];
-};
+// The lane's part of output `lane / 4`, or 8 more, of a unit. `i`: its number in scales.
 template <WeightFormat kFormat, InputFormat kInput, int kUnits>
-__device__ inline UnitPair decode_unit(const uint8_t* stage, int unit,
-                                       const UnitScales<kFormat, kUnits>& scales, int i) {
-    using Format = Codes<kFormat>;
-    const int g = lane_of_thread() / 4;
-    const auto low = load_unit<kFormat>(stage, g, unit);
-    const auto high = load_unit<kFormat>(stage, g + 8, unit);
+__device__ inline Eight decode_unit(const uint8_t* stage, int half, int unit,
+                                    const UnitScales<kFormat, kUnits>& scales, int i) {
+    const auto codes = load_unit<kFormat>(stage, lane_of_thread() / 4 + 8 * half, unit);
     if constexpr (is_low_bit(kFormat)) {
-        const uint32_t marks[2] = {scales.mark(i, 0), scales.mark(i, 1)};
-        return {Format::template decode<kInput>(low, marks[0]),
-                Format::template decode<kInput>(high, marks[1]),
-                {step_of(marks[0]) * scales.bases[0], step_of(marks[1]) * scales.bases[1]}};
+        return Codes<kFormat>::template decode<kInput>(codes, scales.mark(i, half));
     } else {
-        UnitPair out{
-            Format::template decode<kInput>(low), Format::template decode<kInput>(high), {}};
-        if (i % Format::kScaleUnits == Format::kScaleUnits - 1) {
-            for (int half = 0; half < 2; ++half) out.scale[half] = scales.of(i, half);
+        return Codes<kFormat>::template decode<kInput>(codes);
+    }
+}
+
+// sums += a unit of a stage by kTiles times 8 rows.
+template <WeightFormat kFormat, InputFormat kInput, int kUnits, int kTiles, class RightOf>
+__device__ inline void multiply_unit(const uint8_t* stage, int unit,
+                                     const UnitScales<kFormat, kUnits>& scales, int i,
+                                     const RightOf& right, Sums (&sums)[kTiles]) {
+    const Eight low = decode_unit<kFormat, kInput, kUnits>(stage, 0, unit, scales, i);
+    const Eight high = decode_unit<kFormat, kInput, kUnits>(stage, 1, unit, scales, i);
+    const Left steps[2] = {{{low.at[0], high.at[0], low.at[1], high.at[1]}},
+                           {{low.at[2], high.at[2], low.at[3], high.at[3]}}};
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+        const Eight b = right(i, tile);
+#pragma unroll
+        for (int step = 0; step < 2; ++step) {
+            const Right two{{b.at[2 * step], b.at[2 * step + 1]}};
+            if constexpr (kInput == InputFormat::kFp8) {
+                multiply_f16(steps[step], two, sums[tile]);
+            } else {
+                multiply_bf16(steps[step], two, sums[tile]);
+            }
         }
-        return out;
     }
 }
 
@@ -173,39 +213,38 @@ __device__ inline void multiply_units(const uint8_t* stage, int first_unit,
                                       const RightOf& right, const RowScale& row_scale,
                                       Sums (&totals)[kTiles]) {
     using Format = Codes<kFormat>;
-    Sums sums[kTiles];
+    // FP8 rows have a scale for 128 columns: sums are multiplied with the weight's scales first, and those with the row's.
+    constexpr bool kRowScales = kInput == InputFormat::kFp8;
+    static_assert(!kRowScales || (kUnits % 4 == 0 && 4 % Format::kScaleUnits == 0));
+    Sums scaled[kTiles];
     // Of many tiles two units keep the tensor cores busy; more of them at once would not fit into registers.
-    [[maybe_unused]] constexpr int kTogether = kTiles > 1 ? 2 : kUnits;
+    constexpr int kScale = Format::kScaleUnits;
+    [[maybe_unused]] constexpr int kTogether = kTiles > 1 ? (kScale < 2 ? kScale : 2) : kScale;
+    // (Nor two of low-bit formats, with their books.)
+    constexpr bool kSingle = kScale > 1 || is_low_bit(kFormat);
+    [[maybe_unused]] constexpr int kScales = kTiles == 1 ? kUnits : kSingle ? 1 : 2;
+#pragma unroll kScales
+    for (int i = 0; i < kUnits; i += kScale) {
+        Sums sums[kTiles] = {};
 #pragma unroll kTogether
-    for (int i = 0; i < kUnits; ++i) {
-        const auto [low, high, scale] =
-            decode_unit<kFormat, kInput, kUnits>(stage, first_unit + i, scales, i);
-        const Left steps[2] = {{{low.at[0], high.at[0], low.at[1], high.at[1]}},
-                               {{low.at[2], high.at[2], low.at[3], high.at[3]}}};
-#pragma unroll
-        for (int tile = 0; tile < kTiles; ++tile) {
-            if (i % Format::kScaleUnits == 0) sums[tile] = {};
-            const Eight b = right(i, tile);
-#pragma unroll
-            for (int step = 0; step < 2; ++step) {
-                const Right two{{b.at[2 * step], b.at[2 * step + 1]}};
-                if constexpr (kInput == InputFormat::kFp8) {
-                    multiply_f16(steps[step], two, sums[tile]);
-                } else {
-                    multiply_bf16(steps[step], two, sums[tile]);
-                }
-            }
-        }
-        if (i % Format::kScaleUnits != Format::kScaleUnits - 1) continue;
+        for (int j = i; j < i + kScale; ++j)
+            multiply_unit<kFormat, kInput, kUnits>(stage, first_unit + j, scales, j, right, sums);
+        const float scale[2] = {scales.of(i, 0), scales.of(i, 1)};
 #pragma unroll
         for (int tile = 0; tile < kTiles; ++tile) {
 #pragma unroll
             for (int c = 0; c < 4; ++c) {
-                float sum = sums[tile].at[c];
-                // Two products: that of both scales might not be a normal number.
-                if constexpr (kInput == InputFormat::kFp8) sum *= row_scale(i, tile, c % 2);
-                float& total = totals[tile].at[c];
-                total = Format::kScaled ? std::fma(sum, scale[c / 2], total) : total + sum;
+                const float sum = sums[tile].at[c];
+                float& to = kRowScales ? scaled[tile].at[c] : totals[tile].at[c];
+                if (kRowScales && i % 4 == 0) {
+                    to = Format::kScaled ? sum * scale[c / 2] : sum;
+                } else {
+                    to = Format::kScaled ? std::fma(sum, scale[c / 2], to) : to + sum;
+                }
+                if (kRowScales && i % 4 == 4 - kScale) {
+                    float& total = totals[tile].at[c];
+                    total = std::fma(to, row_scale(i, tile, c % 2), total);
+                }
             }
         }
     }
