@@ -13,7 +13,9 @@ namespace {
 
 // What was wanted, and what there is: other programs use the card too.
 Error out_of_memory(size_t bytes, cudaError_t error) {
-    if (error != cudaErrorMemoryAllocation) return status_of(error, "allocating on the GPU").error();
+    if (error != cudaErrorMemoryAllocation) {
+        return status_of(error, "allocating on the GPU").error();
+    }
     size_t left = 0, all = 0;
     static_cast<void>(cudaMemGetInfo(&left, &all));
     constexpr double kMiB = 1024.0 * 1024;

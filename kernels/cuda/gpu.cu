@@ -1,12 +1,11 @@
 // kernels/gpu.h with CUDA: what the driver says, in sentences.
 
-#include "kernels/gpu.h"
-
 #include <cuda_runtime.h>
 
 #include "core/base/strings.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/device/status.cuh"
+#include "kernels/gpu.h"
 
 namespace millrace {
 namespace {

@@ -12,7 +12,7 @@ TEST_CASE("layers on the GPU are as near to canonical as the official code in an
     RuntimeOptions options = test::tiny_options();
     options.ops = "cuda";
     cuda_sim::set_options({.seed = 0});
-    test::check_closeness({"tiny-flash", "tiny-pro", "tiny-base", "tiny-clamp"}, options);
+    test::check_closeness({"tiny-base", "tiny-clamp"}, options);
     for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
         FAIL_CHECK(violation.text());
 }

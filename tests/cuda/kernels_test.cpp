@@ -9,6 +9,7 @@
 
 #include "core/base/file.h"
 #include "kernels/cuda/config.h"
+#include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/device/arithmetic.cuh"
 #include "kernels/cuda/device/codes.cuh"
 #include "tests/cuda/staged_cuda_ops.h"
@@ -93,6 +94,7 @@ struct AllOps {
         run_products(x, positions);
         run_mixture(y);
         run_experts();
+        run_lists();
         run_attention();
         run_indexer();
     }
@@ -131,6 +133,17 @@ struct AllOps {
         const auto entries = matrix<Bf16>(128);
         ops.compressor_pool(sources, 4, entries);
         add_bytes(results, entries);
+    }
+    // They are made in the GPU's memory, so without the way there and back of the other ops.
+    static void run_lists() {
+        auto gpu = *cuda::CudaOps::create({});
+        const auto memory = *gpu.allocate(4096, HugePages::kNo);
+        const std::span<int32_t> numbers(memory.as<int32_t>(), 8);
+        gpu.count(numbers, 0, 1, 1);
+        gpu.list_keys({.capacity = 1, .first = 0, .window = 4, .picks = {}},
+                      {memory.as<const KvRow*>() + 8, 16}, {memory.as<KeyList>() + 16, 2});
+        gpu.list_contributors({.capacity = 1, .ratio = 4}, {memory.as<const float*>() + 256, 8},
+                              {memory.as<PoolSource>() + 300, 2});
     }
     // Two splits of keys; heads of a whole tile and of a part of one.
     void run_attention() {

@@ -30,7 +30,7 @@ class Mutation:
 ROWS, GRIDS, MIXTURE = "*/cpu_rows_test.cpp", "*/cpu_grids_test.cpp", "*/cpu_mixture_test.cpp"
 STREAMS, LINEAR = "*/cpu_hyper_connections_test.cpp", "*/cpu_linear_test.cpp"
 OWN, PRODUCT = "*/kernels_test.cpp", "*/product_test.cpp"
-EXPERTS = "*/cuda/experts_test.cpp"
+EXPERTS, LISTS = "*/cuda/experts_test.cpp", "*/cuda/lists_test.cpp"
 ATTENTION, INDEXER, STAGES = "*/cpu_attention_test.cpp", "*/cpu_indexer_test.cpp", "*/cuda/indexer_test.cpp"
 
 MUTATIONS = [
@@ -205,6 +205,12 @@ MUTATIONS = [
              "e8m0_value(t.scales[output])", "e8m0_value(t.scales[output / 2])", "product.cu", LINEAR, "bases of low-bit*"),
     Mutation("codes of numbers that the norm did not write", "norm_rope.cu",
              "rounded[i] = to_float(to_bf16(v[i]));", "rounded[i] = v[i];", "norm_rope.cu", OWN, "a norm that*"),
+    Mutation("a ring that does not go round", "lists.cu",
+             "t.sources.ring + position % t.sources.capacity", "t.sources.ring + position", "lists.cu", LISTS, "keys: windows*"),
+    Mutation("absent picks in the list", "lists.cu",
+             "while (seen > 0 && own[seen - 1] < 0) --seen;", "", "lists.cu", LISTS, "keys: the entries*"),
+    Mutation("contributors before the first token", "lists.cu",
+             "position < 0 ? nullptr", "position < -100 ? nullptr", "lists.cu", LISTS, "contributors*"),
 ]
 
 
@@ -216,10 +222,11 @@ KINDS = {
     "the wrong lane": ["the sum of half a warp", "the wrong half of a butterfly", "sums of other heads"],
     "the end of a row or list": ["no tail check when storing", "one too many of the last score"],
     "an address that vectors do not fit": ["vectors whatever the address"],
-    "the wrong index": ["scales of FP4 by the wrong index", "comb turned over", "overlapped channels not shifted"],
+    "the wrong index": ["jobs of other experts not counted", "scales of FP4 by the wrong index", "comb turned over", "overlapped channels not shifted"],
     "a rounding left out": ["a head's factor not rounded", "weights of values not rounded"],
     "the order of a sum": ["a row alone is summed in another way", "experts summed in the order of choice"],
     "ties": ["ties go to the higher id"],
+    "what is absent": ["experts that are not there are computed", "absent picks in the list"],
     "NaN": ["a signalling NaN made quiet"],
 }
 EVERY_TIME = {what for mutations in KINDS.values() for what in mutations}
