@@ -72,10 +72,11 @@ std::string isa_problem(const std::string& name) {
 void add_arithmetic(CLI::App& app, RuntimeOptions& runtime, Raw& raw) {
     const std::string g = group(kModelGroup);
     app.add_option("--ops", runtime.ops,
-                   "Which arithmetic: cpu (vector instructions, sums in single precision) or "
-                   "reference (scalar, sums in double precision, very slow). Default: cpu.")
+                   "Which arithmetic: cpu (vector instructions, sums in single precision), "
+                   "cuda (all but routed experts on an NVIDIA GPU) or reference (scalar, sums in "
+                   "double precision, very slow). Default: cpu.")
         ->type_name("NAME")
-        ->check(CLI::IsMember({"cpu", "reference"}))
+        ->check(CLI::IsMember({"cpu", "cuda", "reference"}))
         ->group(g);
     app.add_option("--isa", raw.isa,
                    cat("Which instructions the cpu arithmetic uses: ", isa_names(),
@@ -208,7 +209,7 @@ std::optional<Shown> finish_model(ModelOptions& model, const Raw& raw, const CLI
         raw.activations == "int8" ? Activations::kInt8 : Activations::kFp8;
     if (model.runtime.ops == "reference" &&
         (app.count("--isa") > 0 || app.count("--activations") > 0)) {
-        return usage_error("--isa and --activations belong to --ops cpu", app.get_name());
+        return usage_error("--isa and --activations belong to --ops cpu and cuda", app.get_name());
     }
     model.runtime.io = raw.io == "uring"   ? IoBackend::kUring
                        : raw.io == "pread" ? IoBackend::kPread

@@ -138,6 +138,7 @@ Json stats_json(const AnswerStats& stats, const MemoryPlan& plan) {
     out.set("drive_bytes", stats.drive_bytes);
     out.set("expert_wait_ns", stats.expert_wait_ns);
     out.set("drive_busy_ns", stats.drive_busy_ns);
+    out.set("lost_gpu", stats.lost_gpu);
     out.set("memory", memory_json(plan, resident_memory()));
     return out;
 }

@@ -66,7 +66,8 @@ std::string answer_line(const AnswerStats& stats) {
                " read per token",
                stats.archived_tokens > 0
                    ? cat("; ", stats.archived_tokens, " tokens of the prompt from the KV archive")
-                   : "");
+                   : "",
+               stats.lost_gpu ? "; the GPU stopped working, the CPU goes on" : "");
 }
 
 std::string archive_row(const KvArchiveStats& archive) {

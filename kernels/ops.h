@@ -148,7 +148,7 @@ public:
     // The host's is zero at first; a GPU's holds anything. kCapacity when there is no such amount.
     [[nodiscard]] virtual Result<OpsMemory> allocate(uint64_t bytes, HugePages huge);
     // From the ops' memory to the host's, when all before is done: the one call that waits, and that tells of what went
-    // wrong with earlier ones.
+    // wrong with earlier ones (kDeviceLost; then nothing in that memory can be trusted any more).
     [[nodiscard]] virtual Status read(void* host, const void* from, size_t bytes);
     // From the host's to the ops' memory; the host's may change as soon as the call returns.
     [[nodiscard]] virtual Status write(void* to, const void* host, size_t bytes);
@@ -189,6 +189,12 @@ public:
     // Spec §2.6. x and out [n, w.size()]; they may be the same.
     virtual void rms_norm(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
                           MatrixView<Bf16> out) = 0;
+    // The same, and aq128 of what it gives: `out` and `quantised` [n, w.size()].
+    virtual void norm_quantise(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
+                               MatrixView<Bf16> out, Fp8Rows quantised) {
+        rms_norm(x, weight, eps, out);
+        quantise(out, quantised);
+    }
     // RMS norm of each 512-vector without weight, rounded to bf16 at every step (spec §4.3), in place. q [n, nh·512].
     virtual void head_norm(MatrixView<Bf16> q, float eps) = 0;
     // Rotates the last 64 of every `width` columns at positions[r] (spec §4.4), in place. x [n, m·width].

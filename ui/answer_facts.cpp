@@ -43,6 +43,7 @@ std::string facts_json(const AnswerStats& stats, uint64_t seed, double thought_s
     facts.set("from_memory", Json(asked > 0 ? static_cast<double>(stats.expert_hits) / asked : 0));
     facts.set("drive_bytes", Json(stats.drive_bytes));
     facts.set("drive_s", Json(static_cast<double>(stats.drive_busy_ns) / kSecond));
+    if (stats.lost_gpu) facts.set("lost_gpu", Json(true));
     if (thought_s >= 0) facts.set("thought_s", Json(thought_s));
     return facts.dump();
 }
@@ -63,6 +64,7 @@ AnswerFacts facts_of(const StoredMessage& message) {
     facts.drive_s = number("drive_s", 0);
     facts.read = number("prompt", 0) - number("reused", 0);
     facts.prefill_s = number("prefill_s", 0);
+    facts.lost_gpu = json->find("lost_gpu") != nullptr;
     const Json* model = json->find("model");
     const std::string* name = model == nullptr ? nullptr : model->as_string();
     if (name != nullptr) facts.model = *name;
@@ -89,6 +91,7 @@ std::string foot_of(const AnswerFacts& facts, const DriveLimit& limit) {
     }
     if (facts.from_memory >= 0)
         line += cat(" · ", fixed(100 * facts.from_memory, 0), " % from memory");
+    if (facts.lost_gpu) line += " · the GPU stopped working, the CPU goes on";
     return line;
 }
 

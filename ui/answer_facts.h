@@ -15,6 +15,7 @@ struct AnswerFacts {
     double tokens = 0, decode_s = 0;
     double from_memory = -1;  // share of the experts asked for; negative: not known
     double drive_bytes = 0, drive_s = 0;
+    bool lost_gpu = false;           // it stopped working; the CPU goes on
     std::string model;               // that made it; "": not known
     double read = 0, prefill_s = 0;  // tokens of the prompt that were not known
     // Tokens a second that `model` read the prompt with; 0: another one did, or too little was read to tell.

@@ -20,6 +20,7 @@ enum class ErrorCode {
     kCapacity,     // a planned limit (memory, context, queue) is too small
     kUnsupported,  // valid, but not something this build or machine can do
     kCancelled,    // somebody asked to stop
+    kDeviceLost,   // a GPU stopped working: what lay in its memory is gone
 };
 
 // One sentence for a human: the thing, what was found, what was wanted, the likely fix.

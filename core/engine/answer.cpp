@@ -39,6 +39,7 @@ public:
         } else {
             last.error = finish.error();
         }
+        stats_.lost_gpu = model_.lost_gpu();
         last.stats = stats_;
         mailbox_.close(std::move(last));
     }

@@ -77,9 +77,8 @@ void project_q(const StepContext& context, const AttentionWeights& weights,
     ops.quantise(x, x8);
     const MatrixView<Bf16> latent = scratch.latent.slice_rows(0, n);
     ops.linear({x, x8}, weights.wq_a, latent);
-    ops.rms_norm(latent, weights.q_norm, eps, latent);
     const Fp8Rows latent8 = first_rows(scratch.latent8, n);
-    ops.quantise(latent, latent8);
+    ops.norm_quantise(latent, weights.q_norm, eps, latent, latent8);
     const MatrixView<Bf16> q = scratch.q.slice_rows(0, n);
     ops.linear({latent, latent8}, weights.wq_b, q);
     ops.head_norm(q, eps);

@@ -55,6 +55,105 @@ std::vector<LinearWeight*> multiplied_weights(ModelWeights& model, int o_groups)
     return out;
 }
 
+// Calls visit(weight) and visit(span) for all dense tensors that ops read.
+template <class Visit>
+void visit(HyperConnectionWeights& site, const Visit& visit) {
+    visit(site.fn);
+    visit(site.base);
+    visit(site.scale);
+}
+
+template <class Visit>
+void visit(CompressorWeights& weights, const Visit& visit) {
+    visit(weights.ape);
+    visit(weights.wkv);
+    visit(weights.wgate);
+    visit(weights.norm);
+}
+
+template <class Visit>
+void visit(HeadWeights& head, const Visit& visit) {
+    millrace::visit(head.hc, visit);
+    visit(head.norm);
+}
+
+template <class Visit>
+void visit(BlockWeights& block, const Visit& visit) {
+    visit(block.attn_norm);
+    visit(block.ffn_norm);
+    millrace::visit(block.hc_attn, visit);
+    millrace::visit(block.hc_ffn, visit);
+    AttentionWeights& attention = block.attention;
+    visit(attention.sink);
+    visit(attention.q_norm);
+    visit(attention.kv_norm);
+    for (LinearWeight* w :
+         {&attention.wq_a, &attention.wq_b, &attention.wkv, &attention.wo_a, &attention.wo_b,
+          &block.moe.gate, &block.moe.shared.w1, &block.moe.shared.w3, &block.moe.shared.w2}) {
+        visit(*w);
+    }
+    if (attention.compressor) millrace::visit(*attention.compressor, visit);
+    if (attention.indexer) {
+        visit(attention.indexer->wq_b);
+        visit(attention.indexer->weights_proj);
+        millrace::visit(attention.indexer->compressor, visit);
+    }
+    visit(block.moe.bias);
+}
+
+template <class Visit>
+void visit(ModelWeights& model, const Visit& visit) {
+    visit(model.embed);
+    visit(model.head);
+    millrace::visit(model.final_head, visit);
+    for (BlockWeights& block : model.layers) millrace::visit(block, visit);
+    for (MtpWeights& mtp : model.mtp) {
+        millrace::visit(mtp.block, visit);
+        for (LinearWeight* w : {&mtp.e_proj, &mtp.h_proj}) visit(*w);
+        visit(mtp.enorm);
+        visit(mtp.hnorm);
+        millrace::visit(mtp.head, visit);
+    }
+    if (!model.dspark) return;
+    for (BlockWeights& block : model.dspark->stages) millrace::visit(block, visit);
+    for (LinearWeight* w :
+         {&model.dspark->main_proj, &model.dspark->markov_w2, &model.dspark->confidence}) {
+        visit(*w);
+    }
+    visit(model.dspark->main_norm);
+    millrace::visit(model.dspark->head, visit);
+}
+
+// Calls each(pointer, bytes, whether they are a mapped file's) for what `visit` names; the pointer may be changed.
+template <class Each>
+class Tensors {
+public:
+    explicit Tensors(const Each& each) : each_(each) {}
+    void operator()(LinearWeight& weight) const {
+        if (!weight.present()) return;
+        each_(weight.codes, static_cast<uint64_t>(weight_codes_bytes(weight)), true);
+        const auto scales = static_cast<uint64_t>(weight_scales_bytes(weight));
+        if (scales > 0) each_(weight.scales, scales, false);
+    }
+    template <class T>
+    void operator()(std::span<const T>& values) const {
+        if (values.empty()) return;
+        const auto* bytes = reinterpret_cast<const std::byte*>(values.data());
+        each_(bytes, values.size_bytes(), false);
+        values = {reinterpret_cast<const T*>(bytes), values.size()};
+    }
+
+private:
+    const Each& each_;
+};
+
+template <class Each>
+void for_tensors(ModelWeights& model, const Each& each) {
+    visit(model, Tensors<Each>(each));
+}
+
+constexpr uint64_t kPlaceAlignment = 256;  // of a GPU's own allocations
+
 uint64_t codes_bytes(const LinearWeight& weight) {
     return static_cast<uint64_t>(weight.rows * weight_row_bytes(weight));
 }
@@ -92,6 +191,37 @@ Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops, uint6
         ops.arrange(*weight, copy, nullptr);
         used += round_up(stored.size(), kAlignment);
     }
+    return memory;
+}
+
+uint64_t placed_bytes(Checkpoint& checkpoint) {
+    uint64_t bytes = 0;
+    for_tensors(checkpoint.weights(), [&](const std::byte*&, uint64_t size, bool) {
+        bytes += round_up(size, kPlaceAlignment);
+    });
+    return bytes;
+}
+
+Result<OpsMemory> place_dense_weights(Checkpoint& checkpoint, Ops& ops, const OpenWatch& watch) {
+    const uint64_t bytes = placed_bytes(checkpoint);
+    OpsMemory memory = TRY(ops.allocate(bytes, HugePages::kIfGranted));
+    uint64_t used = 0;
+    Status status;
+    for_tensors(checkpoint.weights(), [&](const std::byte*& data, uint64_t size, bool mapped) {
+        std::byte* copy = memory.bytes.data() + used;
+        for (uint64_t at = 0; at < size && status.ok(); at += kCopyBytes) {
+            if (watch && !watch(used + at, bytes)) {
+                status =
+                    Error{ErrorCode::kCancelled, "the model was not opened: nobody waits for it"};
+                return;
+            }
+            status = ops.write(copy + at, data + at, std::min<uint64_t>(kCopyBytes, size - at));
+        }
+        if (mapped) checkpoint.give_back({data, static_cast<size_t>(size)});
+        data = copy;
+        used += round_up(size, kPlaceAlignment);
+    });
+    TRY(std::move(status));
     return memory;
 }
 

@@ -27,4 +27,11 @@ using OpenWatch = std::function<bool(uint64_t done_bytes, uint64_t total_bytes)>
                                                        uint64_t available_bytes,
                                                        const OpenWatch& watch = {});
 
+// The same for ops with memory of their own: copies all that they read of the dense weights there, and points the
+// checkpoint's weights at the copies. Only tables of which single rows are taken by the host stay where they are.
+[[nodiscard]] Result<OpsMemory> place_dense_weights(Checkpoint& checkpoint, Ops& ops,
+                                                    const OpenWatch& watch = {});
+// What that allocates.
+[[nodiscard]] uint64_t placed_bytes(Checkpoint& checkpoint);
+
 }  // namespace millrace

@@ -30,12 +30,15 @@ std::string row(std::string_view what, uint64_t bytes, std::string_view how) {
 }  // namespace
 
 std::string MemoryPlan::text() const {
-    return row("dense weights", dense_bytes, "copied or mapped from the checkpoint") +
+    const std::string where = on_gpu ? "on the GPU: " : "";
+    return row("dense weights", dense_bytes, where + "copied or mapped from the checkpoint") +
            row("tables", table_bytes, "mapped, not counted: rows of them are read as tokens come") +
            row("expert slots", expert_bytes,
                cat(expert_slots, " slots for ", experts_total, " experts")) +
-           row("KV state", kv_bytes, "one session at its longest; taken as it fills") +
-           row("activations", scratch_bytes, "one chunk") +
+           row("KV state", kv_bytes,
+               where + (on_gpu ? "one session at its longest"
+                               : "one session at its longest; taken as it fills")) +
+           row("activations", scratch_bytes, where + "one chunk") +
            (archive_bytes == 0 ? "" : row("KV archive", archive_bytes, "pages on their way")) +
            row("plan", total_bytes(), "all of this, once all of it was used");
 }
@@ -53,7 +56,9 @@ MemoryPlan plan_memory(const ModelConfig& config, const MemoryWishes& wishes) {
             .experts_total = experts_total,
             .kv_bytes = KvCache::bytes(config, draft_blocks,
                                        {wishes.context_max, wishes.rollback_tokens, chunk}),
-            .scratch_bytes = Step::scratch_bytes(config, {chunk, wishes.context_max})};
+            .scratch_bytes = Step::scratch_bytes(config, {chunk, wishes.context_max}),
+            .archive_bytes = 0,
+            .on_gpu = wishes.on_gpu};
 }
 
 int32_t slots_in(uint64_t budget_bytes, uint64_t slot_bytes, int32_t experts_total) {
@@ -61,15 +66,26 @@ int32_t slots_in(uint64_t budget_bytes, uint64_t slot_bytes, int32_t experts_tot
         std::min(budget_bytes / slot_bytes, static_cast<uint64_t>(experts_total)));
 }
 
+Status check_gpu(const MemoryPlan& plan, uint64_t free_bytes) {
+    if (plan.gpu_bytes() <= free_bytes) return {};
+    return Error{
+        ErrorCode::kCapacity,
+        cat("the GPU has ", human_bytes(free_bytes), " free, and ", human_bytes(plan.gpu_bytes()),
+            " are needed there (dense weights ", human_bytes(plan.dense_bytes), ", KV state ",
+            human_bytes(plan.kv_bytes), ", activations ", human_bytes(plan.scratch_bytes),
+            "); close what else uses it, lower --context or --prefill-chunk, or take "
+            "--ops cpu")};
+}
+
 Status check_limit(const MemoryPlan& plan, int32_t slots_min, std::optional<uint64_t> limit_bytes) {
-    if (!limit_bytes || plan.total_bytes() + kProgramBytes <= *limit_bytes) return {};
+    if (!limit_bytes || plan.host_bytes() + kProgramBytes <= *limit_bytes) return {};
     const std::string seen =
-        cat("the plan takes ", human_bytes(plan.total_bytes()), " of memory (dense weights ",
+        cat("the plan takes ", human_bytes(plan.host_bytes()), " of memory (dense weights ",
             human_bytes(plan.dense_bytes), ", experts ", human_bytes(plan.expert_bytes),
             ", KV state ", human_bytes(plan.kv_bytes), ", activations ",
             human_bytes(plan.scratch_bytes), ") and the program ", human_bytes(kProgramBytes),
             ", but the control group of this process allows ", human_bytes(*limit_bytes));
-    const uint64_t others = plan.total_bytes() - plan.expert_bytes + kProgramBytes;
+    const uint64_t others = plan.host_bytes() - plan.expert_bytes + kProgramBytes;
     const uint64_t slot_bytes =
         plan.expert_slots > 0 ? plan.expert_bytes / static_cast<uint64_t>(plan.expert_slots) : 0;
     const uint64_t least = slot_bytes * static_cast<uint64_t>(slots_min);

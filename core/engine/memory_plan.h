@@ -23,7 +23,12 @@ struct MemoryPlan {
     uint64_t kv_bytes = 0;
     uint64_t scratch_bytes = 0;  // activations of a chunk
     uint64_t archive_bytes = 0;  // pages of KV state on their way to and from the drive
+    bool on_gpu = false;         // where dense weights, KV state and activations lie
 
+    [[nodiscard]] uint64_t gpu_bytes() const {
+        return on_gpu ? dense_bytes + kv_bytes + scratch_bytes : 0;
+    }
+    [[nodiscard]] uint64_t host_bytes() const { return total_bytes() - gpu_bytes(); }
     [[nodiscard]] uint64_t total_bytes() const {
         return dense_bytes + expert_bytes + kv_bytes + scratch_bytes + archive_bytes;
     }
@@ -39,11 +44,15 @@ struct MemoryWishes {
     int64_t context_max = 0;
     int32_t rollback_tokens = 0;
     int32_t prefill_chunk = 0;
+    bool on_gpu = false;
 };
 [[nodiscard]] MemoryPlan plan_memory(const ModelConfig& config, const MemoryWishes& wishes);
 
 // Slots of `slot_bytes` out of a budget: never more than there are experts.
 [[nodiscard]] int32_t slots_in(uint64_t budget_bytes, uint64_t slot_bytes, int32_t experts_total);
+
+// Whether what lies on the GPU fits what is free there. If not: a sentence with both and what would make it smaller.
+[[nodiscard]] Status check_gpu(const MemoryPlan& plan, uint64_t free_bytes);
 
 // Whether the plan and the program around it fit what the process's control group allows. If not: a sentence with the plan,
 // the limit and what would fit. `slots_min`: with fewer the model does not run.

@@ -66,6 +66,7 @@ struct AnswerStats {
     uint64_t drive_bytes = 0;
     int64_t expert_wait_ns = 0;  // the engine stood still for the drive
     int64_t drive_busy_ns = 0;   // at least one read was in flight
+    bool lost_gpu = false;       // a GPU has stopped working, now or before; the CPU goes on
 };
 
 struct Event {

@@ -8,17 +8,18 @@
 #include "core/base/machine.h"
 #include "core/base/strings.h"
 #include "core/engine/kv_cache.h"
+#include "kernels/gpu.h"
 
 namespace millrace {
 namespace {
 
 Status check_options(const RuntimeOptions& options, const ModelConfig& config) {
-    if (options.ops != "cpu" && options.ops != "reference") {
+    if (options.ops != "cpu" && options.ops != "reference" && options.ops != "cuda") {
         return Error{ErrorCode::kUnsupported,
                      cat("there are no ops called ", quote_text(options.ops),
-                         "; this build has: cpu, reference")};
+                         "; there are cpu, reference and cuda")};
     }
-    if (options.ops == "cpu" && !isa_available(options.cpu.isa)) {
+    if (options.ops != "reference" && !isa_available(options.cpu.isa)) {
         return Error{ErrorCode::kUnsupported,
                      cat("this processor cannot run ", isa_name(options.cpu.isa),
                          "; the best it has is ", isa_name(best_isa()), " (--isa)")};
@@ -50,7 +51,7 @@ uint64_t table_bytes(const ModelWeights& weights) {
     return bytes;
 }
 
-std::unique_ptr<Ops> make_ops(Pool& pool, const RuntimeOptions& options) {
+std::unique_ptr<Ops> make_host_ops(Pool& pool, const RuntimeOptions& options) {
     return options.ops == "reference" ? make_reference_ops(pool) : make_cpu_ops(pool, options.cpu);
 }
 
@@ -78,11 +79,34 @@ ExpertLayout expert_layout(const ExpertSource& source) {
 }
 
 struct Runtime::Parts {
-    Parts(Checkpoint opened, const RuntimeOptions& chosen)
-        : checkpoint(std::move(opened)),
+    Parts(const Path& from, Checkpoint opened, const RuntimeOptions& chosen)
+        : directory(from),
+          checkpoint(std::move(opened)),
           options(chosen),
           pool(chosen.threads > 0 ? chosen.threads : usable_threads(), chosen.pinning),
-          ops(make_ops(pool, chosen)) {}
+          host_ops(make_host_ops(pool, chosen)) {}
+
+    [[nodiscard]] Ops& ops() { return gpu_ops ? *gpu_ops : *host_ops; }
+    // The ops of a GPU and the dense weights in its memory.
+    [[nodiscard]] Status move_to_gpu(const OpenWatch& watch) {
+        const ModelConfig& config = checkpoint.config();
+        const std::vector<Gpu> gpus = TRY(list_gpus());
+        if (options.gpu >= 0 && static_cast<size_t>(options.gpu) < gpus.size()) {
+            TRY(check_gpu(plan, gpus[static_cast<size_t>(options.gpu)].free_bytes));
+        }
+        gpu_ops = TRY(make_cuda_ops(
+            options.gpu,
+            {.rows = step_limits().chunk_max * kStreams,
+             .hidden = config.hidden,
+             .inner = config.expert_inner,
+             .heads = config.heads,
+             .keys = config.window + step_limits().chunk_max +
+                     std::max<int64_t>(config.index_topk, options.context_max / 128 + 1),
+             .entries = options.context_max / 4 + 1,
+             .picks = config.index_topk}));
+        gpu_dense = TRY(place_dense_weights(checkpoint, *gpu_ops, watch));
+        return {};
+    }
 
     [[nodiscard]] int32_t draft_blocks() const {
         return checkpoint.experts().layers() - checkpoint.config().layer_count();
@@ -114,16 +138,22 @@ struct Runtime::Parts {
                                                  .budget_bytes = budget_bytes(),
                                                  .context_max = options.context_max,
                                                  .rollback_tokens = options.rollback_tokens,
-                                                 .prefill_chunk = options.prefill_chunk});
+                                                 .prefill_chunk = options.prefill_chunk,
+                                                 .on_gpu = options.ops == "cuda"});
     }
 
+    const Path directory;
     Checkpoint checkpoint;
     RuntimeOptions options;
     MemoryPlan plan;
     SystemClock clock;
     Pool pool;
-    std::unique_ptr<Ops> ops;
+    std::unique_ptr<Ops> host_ops;
+    std::unique_ptr<Ops> gpu_ops;  // null without one
+    std::unique_ptr<Ops>
+        lost_ops;      // those of a GPU that stopped working, for memory that still refers to them
     PageBuffer dense;  // arranged copies of dense weights
+    OpsMemory gpu_dense;  // or copies on the GPU
     std::unique_ptr<ExpertCache> cache;
     std::unique_ptr<Step> step;  // last: it refers to all of the above
 };
@@ -137,7 +167,7 @@ Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory, const Runt
     TRY(check_options(options, opened.config()));
     // Reading the headers of the shards took memory that nobody needs any more and nobody has planned.
     ::malloc_trim(0);
-    auto parts = std::make_unique<Parts>(std::move(opened), options);
+    auto parts = std::make_unique<Parts>(directory, std::move(opened), options);
     const ExpertLayout layout = expert_layout(parts->checkpoint.experts());
     parts->plan = parts->make_plan(layout);
     TRY(check_limit(parts->plan, parts->slots_min(), group_limits().memory_bytes));
@@ -149,10 +179,14 @@ Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory, const Runt
     cache.direct = options.direct_io;
     parts->cache = TRY(ExpertCache::create(layout, cache, parts->clock));
     ENSURE(parts->cache->slots() == parts->plan.expert_slots);
-    parts->dense = TRY(arrange_dense_weights(parts->checkpoint, *parts->ops,
-                                             machine_memory().available_bytes, watch));
-    parts->step = TRY(Step::create(parts->checkpoint, {*parts->ops, *parts->ops}, *parts->cache,
-                                   parts->step_limits()));
+    if (options.ops == "cuda") {
+        TRY(parts->move_to_gpu(watch));
+    } else {
+        parts->dense = TRY(arrange_dense_weights(parts->checkpoint, *parts->host_ops,
+                                                 machine_memory().available_bytes, watch));
+    }
+    parts->step = TRY(Step::create(parts->checkpoint, {parts->ops(), *parts->host_ops},
+                                   *parts->cache, parts->step_limits()));
     return std::unique_ptr<Runtime>(new Runtime(std::move(parts)));
 }
 
@@ -165,7 +199,23 @@ Step& Runtime::step() { return *parts_->step; }
 
 Result<Session> Runtime::new_session() {
     return Session(
-        TRY(KvCache::create(*parts_->ops, config(), parts_->draft_blocks(), parts_->kv_limits())));
+        TRY(KvCache::create(parts_->ops(), config(), parts_->draft_blocks(), parts_->kv_limits())));
+}
+
+Status Runtime::continue_on_cpu() {
+    Parts& parts = *parts_;
+    StepObserver* const observer = parts.step->observer();
+    parts.step.reset();
+    parts.gpu_dense = {};
+    parts.lost_ops = std::move(parts.gpu_ops);
+    // The weights that were copied to the GPU, as the files have them.
+    parts.checkpoint = TRY(Checkpoint::open(parts.directory));
+    parts.dense = TRY(
+        arrange_dense_weights(parts.checkpoint, *parts.host_ops, machine_memory().available_bytes));
+    parts.step = TRY(Step::create(parts.checkpoint, {*parts.host_ops, *parts.host_ops},
+                                  *parts.cache, parts.step_limits()));
+    parts.step->observe(observer);
+    return {};
 }
 
 Status Runtime::forward(Session& session, std::span<const TokenId> tokens, LogitsWanted wanted,

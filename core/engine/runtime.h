@@ -19,9 +19,11 @@
 namespace millrace {
 
 struct RuntimeOptions {
-    int threads = 0;          // compute threads; 0: one for every CPU that the process may use
-    std::string ops = "cpu";  // which implementation of kernels/ops.h: "cpu" or "reference"
-    CpuOptions cpu;           // how the cpu ops compute
+    int threads = 0;  // compute threads; 0: one for every CPU that the process may use
+    // Which implementation of kernels/ops.h: "cpu", "reference", or "cuda": everything but routed experts on a GPU.
+    std::string ops = "cpu";
+    CpuOptions cpu;  // how the cpu ops compute, which have the routed experts of "cuda" too
+    int gpu = 0;     // which, of "cuda"
     Pinning pinning = Pinning::kYes;  // of compute threads and of the thread that calls forward
     uint64_t ram_budget_bytes = 0;    // for expert slots; 0: all experts
     int64_t context_max = 8192;       // tokens a session may hold, at most the model's limit
@@ -59,6 +61,9 @@ public:
     // when it is cancelled (Step::watch); then the session holds the tokens that it held before.
     [[nodiscard]] Status forward(Session& session, std::span<const TokenId> tokens,
                                  LogitsWanted wanted, MatrixView<float> logits);
+    // After forward failed with kDeviceLost: from now on everything is computed on the CPU. Sessions made before are of no
+    // use any more, but must be gone before the runtime. Takes as long as opening the model; experts stay in memory.
+    [[nodiscard]] Status continue_on_cpu();
     // The pieces of `forward`, for drafts and tests.
     [[nodiscard]] Step& step();
 

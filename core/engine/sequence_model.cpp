@@ -1,6 +1,9 @@
 #include "core/engine/sequence_model.h"
 
 #include <algorithm>
+#include <atomic>
+#include <optional>
+#include <vector>
 
 #include "core/engine/held_tokens.h"
 #include "core/engine/session.h"
@@ -28,25 +31,33 @@ public:
     ExpertPulse expert_pulse() const override { return runtime_->expert_pulse(); }
 
     KeptTokens keep(std::span<const TokenId> prompt) override {
-        const KeptTokens kept = archive_ ? archive_->keep(session_, prompt) : roll_back(prompt);
+        const KeptTokens kept = archives() ? archive_->keep(session_, prompt) : roll_back(prompt);
         held_.replace(session_);
         return kept;
     }
     KeptTokens known(std::span<const TokenId> prompt) const override {
         const int64_t held = held_.reusable(prompt);
-        const int64_t archived = archive_ ? archive_->known(prompt) : 0;
+        const int64_t archived = archives() ? archive_->known(prompt) : 0;
         return {std::max(held, archived), std::max<int64_t>(0, archived - held)};
     }
-    void watch(StepWatch* watch) override { runtime_->step().watch(watch); }
-    void observe(StepObserver* observer) override { runtime_->step().observe(observer); }
+    void watch(StepWatch* watch) override {
+        watch_ = watch;
+        if (!beyond_help_) runtime_->step().watch(watch);
+    }
+    bool lost_gpu() const override { return lost_gpu_; }
+    void observe(StepObserver* observer) override {
+        if (!beyond_help_) runtime_->step().observe(observer);
+    }
     Status append(std::span<const TokenId> tokens, std::span<float> logits) override {
-        const bool wanted = !logits.empty();
-        const Status done =
-            runtime_->forward(session_, tokens, wanted ? LogitsWanted::kLast : LogitsWanted::kNone,
-                              {logits.data(), wanted ? 1 : 0, static_cast<int64_t>(logits.size())});
+        if (beyond_help_) return *beyond_help_;
+        Status done = forward(tokens, logits);
+        if (!done.ok() && done.error().code == ErrorCode::kDeviceLost) {
+            TRY(go_on_without_gpu());
+            done = forward(tokens, logits);
+        }
         held_.extend(session_);
         // Also when it was stopped: pages for which there was no room before may find some now, and there may be no later.
-        if (archive_) archive_->store(session_);
+        if (archives()) archive_->store(session_);
         return done;
     }
     void reset() override {
@@ -55,6 +66,34 @@ public:
     }
 
 private:
+    Status forward(std::span<const TokenId> tokens, std::span<float> logits) {
+        const bool wanted = !logits.empty();
+        return runtime_->forward(
+            session_, tokens, wanted ? LogitsWanted::kLast : LogitsWanted::kNone,
+            {logits.data(), wanted ? 1 : 0, static_cast<int64_t>(logits.size())});
+    }
+    // The same sequence, computed by the CPU. When it is stopped meanwhile, as far as that came.
+    Status go_on_without_gpu() {
+        const std::vector<TokenId> tokens(session_.tokens().begin(), session_.tokens().end());
+        // Its pages belong to another arithmetic than those that are to come.
+        lost_gpu_ = true;
+        const Status opened = runtime_->continue_on_cpu();
+        if (!opened.ok()) {
+            beyond_help_ = opened.error().in("going on without the GPU");
+            return *beyond_help_;
+        }
+        runtime_->step().watch(watch_);
+        session_ = TRY(runtime_->new_session());
+        const auto chunk = static_cast<size_t>(chunk_max());
+        Status done;
+        for (size_t at = 0; at < tokens.size() && done.ok(); at += chunk) {
+            done = forward(std::span(tokens).subspan(at, std::min(chunk, tokens.size() - at)), {});
+        }
+        held_.replace(session_);
+        return done;
+    }
+    [[nodiscard]] bool archives() const { return archive_ && !lost_gpu_; }
+
     KeptTokens roll_back(std::span<const TokenId> prompt) {
         const int64_t kept = session_.reusable(prompt);
         session_.roll_back(kept);
@@ -66,6 +105,9 @@ private:
     Session session_;
     std::unique_ptr<SessionArchive> archive_;  // null: none
     HeldTokens held_;
+    StepWatch* watch_ = nullptr;
+    std::atomic<bool> lost_gpu_ = false;
+    std::optional<Error> beyond_help_;  // neither GPU nor CPU compute any more
 };
 
 }  // namespace

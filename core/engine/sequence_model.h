@@ -36,10 +36,13 @@ public:
     // Who watches and who is told of every append from now on; null: nobody.
     virtual void watch(StepWatch* /*watch*/) {}
     virtual void observe(StepObserver* /*observer*/) {}
-    // Extends the sequence. Fails with kCancelled when the watch says so; then the sequence is what it was before.
+    // Extends the sequence. Fails with kCancelled when the watch says so; then the sequence is what it was before. A GPU
+    // that stops working is no failure: the CPU computes the sequence again and goes on.
     // `logits`: empty, or [vocabulary] for the token that follows the last one.
     [[nodiscard]] virtual Status append(std::span<const TokenId> tokens,
                                         std::span<float> logits) = 0;
+    // Whether a GPU stopped working and the CPU goes on since then.
+    [[nodiscard]] virtual bool lost_gpu() const { return false; }
     // The empty sequence again.
     virtual void reset() = 0;
 };

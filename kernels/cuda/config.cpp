@@ -52,13 +52,39 @@ LaunchConfig reduce_config(int64_t rows, int64_t hidden) {
 
 ProductConfig product_config(const ProductProblem& problem) {
     ProductConfig config;
-    config.rows = problem.rows == 1 || problem.alignment == Alignment::kBytes ? 1 : kManyRows;
+    const bool tiles =
+        problem.alignment == Alignment::kVectors && problem.weight != WeightFormat::kF32;
     // A warp alone would take long over many columns; with less than two steps for each, more warps would only wait.
-    const int64_t steps = pieces(problem.cols, int64_t{kWarp} * lane_columns(problem.weight));
-    const auto splits = static_cast<uint32_t>(std::clamp<int64_t>(steps / 2, 1, kSplitsMax));
-    config.launch = {{pieces(problem.outputs, kOutputs), pieces(problem.rows, config.rows),
-                      pieces(problem.groups, 1)},
-                     splits * kWarp};
+    const int64_t step =
+        tiles ? stage_columns(problem.weight) : int64_t{kWarp} * lane_columns(problem.weight);
+    config.splits =
+        static_cast<int>(std::clamp<int64_t>(pieces(problem.cols, step) / 2, 1, kSplitsMax));
+    const auto threads = static_cast<uint32_t>(config.splits * kWarp);
+    const uint32_t groups = pieces(problem.groups, 1);
+    if (!tiles) {
+        config.shape = ProductShape::kNoTiles;
+        config.rows = problem.rows == 1 || problem.alignment == Alignment::kBytes ? 1 : kRowsAtOnce;
+        config.launch = {
+            {pieces(problem.outputs, kOutputs), pieces(problem.rows, config.rows), groups},
+            threads};
+        return config;
+    }
+    if (problem.rows <= kFewRowsMax) {
+        config.rows = kTileRows;
+        // All rows of some outputs one after the other: the weight comes from memory once.
+        config.launch = {
+            {pieces(problem.rows, kTileRows), pieces(problem.outputs, kTileOutputs), groups},
+            threads,
+            static_cast<uint32_t>(config.splits * kRing * kStageBytes)};
+        return config;
+    }
+    config.shape = ProductShape::kManyRows;
+    config.rows = kBlockRows;
+    const int rows_bytes = 2 * kBlockRows * (2 * rows_columns(problem.weight) + 4);
+    config.launch = {
+        {pieces(problem.outputs, kBlockOutputs), pieces(problem.rows, kBlockRows), groups},
+        kSplitsMax * kWarp,
+        static_cast<uint32_t>(kSplitsMax * kRing * kStageBytes + rows_bytes)};
     return config;
 }
 

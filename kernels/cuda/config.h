@@ -47,7 +47,9 @@ inline constexpr int kReduceColumns = 2 * kRowThreads;
 [[nodiscard]] LaunchConfig mix_config(int64_t rows, int64_t cols);
 [[nodiscard]] LaunchConfig reduce_config(int64_t rows, int64_t hidden);
 
-// Products of rows with a weight: a warp takes kOutputs outputs of `rows` rows; the warps of a block share the columns.
+// Products of rows with a weight: on tensor cores where addresses allow vectors, with a warp for 16 outputs whose columns
+// the warps of a block share (few rows), or with a block for 128 outputs by 64 rows, which takes one share of the columns
+// after another (many); one number at a time elsewhere, and with fp32 weights.
 enum class InputFormat : uint8_t { kFp8, kBf16 };  // what aq128 left of the rows, or the rows
 enum class Alignment : uint8_t { kVectors, kBytes };
 struct ProductProblem {
@@ -58,23 +60,53 @@ struct ProductProblem {
     int64_t groups = 1;
     Alignment alignment = Alignment::kVectors;
 };
-inline constexpr int kOutputs = 4;
-inline constexpr int kManyRows = 4;
+enum class ProductShape : uint8_t { kFewRows, kManyRows, kNoTiles };
+inline constexpr int kOutputs = 4;     // of a warp without tiles
+inline constexpr int kRowsAtOnce = 4;  // there, of vectors
 inline constexpr int kSplitsMax = 8;
+inline constexpr int kUnit = 32;                   // columns of two steps of tensor cores
+inline constexpr int kTileOutputs = 16;            // of a warp
+inline constexpr int kTileRows = 8;                // of one product of tensor cores
+inline constexpr int kFewRowsMax = 4 * kTileRows;  // more take the shape for many
+inline constexpr int kBlockOutputs = kSplitsMax * kTileOutputs;  // of many rows
+inline constexpr int kBlockTiles = 8;
+inline constexpr int kBlockRows = kBlockTiles * kTileRows;
+inline constexpr int kRing = 3;  // stages of a warp: one that is multiplied, two under way
+inline constexpr int kStageRowBytes = 128;
+inline constexpr int kStageBytes = kTileOutputs * kStageRowBytes;
 struct ProductConfig {
     LaunchConfig launch;
-    // In one pass over the weight: 1 or kManyRows; of bytes, which only odd files have, always 1.
+    ProductShape shape = ProductShape::kFewRows;
+    // In one pass over the weight; of bytes, which only odd files have, always 1.
     int rows = 1;
+    int splits = 1;  // of the columns; of format and columns alone
 };
 [[nodiscard]] ProductConfig product_config(const ProductProblem& problem);
-// Columns of a weight that a lane takes at once: 16 bytes of codes.
+// Columns of a weight that a lane takes at once: 16 bytes of codes, or a block.
 [[nodiscard]] constexpr int lane_columns(WeightFormat format) {
     switch (format) {
         case WeightFormat::kF32: return 4;
         case WeightFormat::kBf16: return 8;
-        case WeightFormat::kFp4: return 32;
-        default: return 16;
+        case WeightFormat::kFp8: return 16;
+        default: return 32;
     }
+}
+
+// Columns that a warp of tiles stages at once: at most 128 bytes of codes of each output.
+[[nodiscard]] constexpr int stage_columns(WeightFormat format) {
+    switch (format) {
+        case WeightFormat::kBf16: return 64;
+        case WeightFormat::kFp4:
+        case WeightFormat::kQ3s:
+        case WeightFormat::kQ2s:
+        case WeightFormat::kQ2v: return 256;
+        default: return 128;
+    }
+}
+// Of many rows, two buffers of as many columns of rows.
+inline constexpr int kRowsColumns = 128;
+[[nodiscard]] constexpr int rows_columns(WeightFormat format) {
+    return stage_columns(format) < kRowsColumns ? stage_columns(format) : kRowsColumns;
 }
 
 }  // namespace millrace::cuda

@@ -1,13 +1,13 @@
 #pragma once
-// The mathematics of kernels/ops.h on a GPU: the same functions, rounding points and shapes. Two things differ: every
-// pointer, those inside of lists too, is one of the GPU's memory (a RopeTable goes along by value), and calls return before
-// the work is done: results are there when the stream has come to them.
+// The mathematics of kernels/ops.h on a GPU: the same functions, rounding points and shapes. All pointers, those inside of
+// lists too, are the GPU's (a RopeTable goes along by value); calls return before the work is done, and read() waits for it.
 //
-// A row's bits are the same in any company, run after run, and on every GPU: no order of a sum follows from rows or from
-// timing, no atomic decides a value, and functions are made of correctly rounded operations (device/arithmetic.cuh).
+// A row's bits are the same in any company, run after run: no order of a sum follows from rows or from timing, no atomic
+// decides a value. They are the same on every GPU, too, since functions are made of correctly rounded operations
+// (device/arithmetic.cuh); but for products on tensor cores, which are on those GPUs whose tensor cores sum alike.
 //
-// Still to come before this is an `Ops`: experts, and products with low-bit weights; attention.h and indexer.h are functions
-// of their own so far. One thread at a time may call; nothing is allocated after create().
+// What goes wrong on the way (a launch refused, a GPU that is gone) is said by the next read() or write(). One thread at a
+// time may call; nothing is allocated after create().
 
 #include <cstdint>
 #include <span>
@@ -20,70 +20,108 @@ namespace millrace::cuda {
 
 inline constexpr int kExpertsMax = 32;  // experts of one token
 
+// The largest shapes that will be asked for: scratch is allocated for them.
 struct CudaOptions {
     Stream stream;
-    // Of one call to hc_reduce or hc_head: what the sums between its two kernels need.
     int64_t rows_max = 1;
-    int64_t hidden_max = 0;
+    int64_t hidden_max = 0;   // hc_reduce, hc_head
+    int64_t inner_max = 0;    // experts
+    int64_t heads_max = 0;    // attend, over
+    int64_t keys_max = 0;     //   so many keys a row
+    int64_t entries_max = 0;  // index_topk, over so many,
+    int64_t picks_max = 0;    //   the best so many a row
 };
 
-class CudaOps {
+class CudaOps final : public Ops {
 public:
     [[nodiscard]] static Result<CudaOps> create(const CudaOptions& options);
     // Whether there are kernels for products with this weight.
     [[nodiscard]] static bool multiplies(const LinearWeight& weight);
 
+    [[nodiscard]] std::string_view name() const override { return "cuda"; }
+
+    // cuda_ops.cu
+    [[nodiscard]] bool on_host() const override { return false; }
+    [[nodiscard]] Result<OpsMemory> allocate(uint64_t bytes, HugePages huge) override;
+    [[nodiscard]] Status read(void* host, const void* from, size_t bytes) override;
+    [[nodiscard]] Status write(void* to, const void* host, size_t bytes) override;
+    void copy(void* to, const void* from, size_t bytes) override;
+    // lists.cu
+    void count(std::span<int32_t> out, int64_t first, int64_t step, int64_t divisor) override;
+    KeyLists list_keys(const KeySources& sources, std::span<const KvRow*> rows,
+                       std::span<KeyList> lists) override;
+    void list_contributors(const PoolSources& from, std::span<const float*> rows,
+                           std::span<PoolSource> sources) override;
+
     // rows.cu. A token outside the table leaves its row alone.
     void embed(const LinearWeight& table, std::span<const TokenId> tokens,
-               MatrixView<Bf16> streams);
-    void add(MatrixView<const Bf16> a, MatrixView<const Bf16> b, int count, MatrixView<Bf16> out);
-    void stream_mean(MatrixView<const Bf16> streams, MatrixView<Bf16> out);
+               MatrixView<Bf16> streams) override;
+    void add(MatrixView<const Bf16> a, MatrixView<const Bf16> b, int count,
+             MatrixView<Bf16> out) override;
+    void stream_mean(MatrixView<const Bf16> streams, MatrixView<Bf16> out) override;
     void combine(MatrixView<const Bf16> expert_out, MatrixView<const int32_t> ids,
-                 MatrixView<const Bf16> shared, MatrixView<Bf16> out);
+                 MatrixView<const Bf16> shared, MatrixView<Bf16> out) override;
     void swiglu(MatrixView<const Bf16> gate, MatrixView<const Bf16> up,
-                std::span<const float> route_weights, float limit, MatrixView<Bf16> out);
-    void index_weights(MatrixView<Bf16> weights);
+                std::span<const float> route_weights, float limit, MatrixView<Bf16> out) override;
+    void index_weights(MatrixView<Bf16> weights) override;
     // hyper_connections.cu
     void hc_reduce(MatrixView<const Bf16> streams, const HyperConnectionSite& site,
-                   MatrixView<Bf16> y, MatrixView<float> post, MatrixView<float> comb);
+                   MatrixView<Bf16> y, MatrixView<float> post, MatrixView<float> comb) override;
     void hc_expand(MatrixView<const Bf16> y, MatrixView<const float> post,
-                   MatrixView<const float> comb, MatrixView<Bf16> streams);
+                   MatrixView<const float> comb, MatrixView<Bf16> streams) override;
     void hc_head(MatrixView<const Bf16> streams, const HyperConnectionSite& site,
-                 MatrixView<Bf16> z);
+                 MatrixView<Bf16> z) override;
     // norm_rope.cu
     void rms_norm(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
-                  MatrixView<Bf16> out);
-    void head_norm(MatrixView<Bf16> q, float eps);
+                  MatrixView<Bf16> out) override;
+    void norm_quantise(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
+                       MatrixView<Bf16> out, Fp8Rows quantised) override;
+    void head_norm(MatrixView<Bf16> q, float eps) override;
     void rope(MatrixView<Bf16> x, int64_t width, std::span<const int32_t> positions,
-              const RopeTable& table, Rotation rotation);
+              const RopeTable& table, Rotation rotation) override;
     // grids.cu
-    void quantise(MatrixView<const Bf16> x, Fp8Rows out);
-    void pack_kv(MatrixView<const Bf16> kv, std::span<KvRow> rows);
-    void pack_index(MatrixView<const Bf16> x, std::span<IndexRow> rows);
+    void quantise(MatrixView<const Bf16> x, Fp8Rows out) override;
+    void pack_kv(MatrixView<const Bf16> kv, std::span<KvRow> rows) override;
+    void pack_index(MatrixView<const Bf16> x, std::span<IndexRow> rows) override;
     // product.cu
-    void linear(const LinearInput& x, const LinearWeight& weight, MatrixView<Bf16> y);
+    void linear(const LinearInput& x, const LinearWeight& weight, MatrixView<Bf16> y) override;
     void linear_bf16(MatrixView<const Bf16> x, const LinearWeight& weight, int groups,
-                     MatrixView<Bf16> y);
-    void linear_f32(MatrixView<const Bf16> x, const LinearWeight& weight, MatrixView<float> y);
+                     MatrixView<Bf16> y) override;
+    void linear_f32(MatrixView<const Bf16> x, const LinearWeight& weight,
+                    MatrixView<float> y) override;
     void compressor_rows(MatrixView<const Bf16> x, const LinearWeight& wkv,
                          const LinearWeight& wgate, std::span<const float> ape, int ratio,
-                         std::span<const int32_t> positions, MatrixView<float> rows);
+                         std::span<const int32_t> positions, MatrixView<float> rows) override;
     // compressor.cu
-    void compressor_pool(std::span<const PoolSource> sources, int ratio, MatrixView<Bf16> entries);
+    void compressor_pool(std::span<const PoolSource> sources, int ratio,
+                         MatrixView<Bf16> entries) override;
     // router.cu. Fixed ids outside [0, experts) are kept and weigh nothing.
     void route(MatrixView<const float> logits, std::span<const float> bias,
                MatrixView<const int32_t> fixed, const RouterConfig& config, MatrixView<int32_t> ids,
-               MatrixView<float> weights);
+               MatrixView<float> weights) override;
+
+    // cuda_ops.cu, with the functions of attention.h, indexer.h and experts.h
+    void index_topk(std::span<const IndexRow> q, MatrixView<const Bf16> weights,
+                    std::span<const IndexRow> entries, std::span<const int32_t> visible,
+                    MatrixView<int32_t> picks) override;
+    void attend(MatrixView<const Bf16> q, const KeyLists& keys, std::span<const float> sink,
+                MatrixView<Bf16> out) override;
+    void expert(const LinearInput& x, std::span<const int32_t> rows, const ExpertWeights& weights,
+                std::span<const float> route_weights, float limit, MatrixView<Bf16> out) override;
+    void experts(const LinearInput& x, std::span<const ExpertCall> calls, float limit) override;
 
 private:
-    CudaOps(Stream stream, DeviceMemory scratch) : stream_(stream), scratch_(std::move(scratch)) {}
+    explicit CudaOps(Stream stream) : stream_(stream) {}
     [[nodiscard]] static int64_t mix_scratch_bytes(int64_t rows, int64_t hidden);
     // The sums of fn·x over each piece of columns, to scratch_.
     template <int kResults>
     void mix(MatrixView<const Bf16> streams, std::span<const float> fn);
 
     Stream stream_;
-    DeviceMemory scratch_;
+    DeviceMemory scratch_;  // of hc_reduce and hc_head
+    DeviceMemory attention_scratch_;
+    DeviceMemory index_scratch_;
+    DeviceMemory expert_scratch_;
 };
 
 }  // namespace millrace::cuda

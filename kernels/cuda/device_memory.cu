@@ -2,14 +2,29 @@
 
 #include <cuda_runtime.h>
 
+#include <array>
+#include <cstdio>
 #include <string>
+
+#include "kernels/cuda/device/status.cuh"
 
 namespace millrace::cuda {
 namespace {
 
-Status status_of(cudaError_t error, const char* what) {
-    if (error == cudaSuccess) return {};
-    return Error{ErrorCode::kIo, std::string(what) + ": " + cudaGetErrorString(error)};
+// What was wanted, and what there is: other programs use the card too.
+Error out_of_memory(size_t bytes, cudaError_t error) {
+    if (error != cudaErrorMemoryAllocation) {
+        return status_of(error, "allocating on the GPU").error();
+    }
+    size_t left = 0, all = 0;
+    static_cast<void>(cudaMemGetInfo(&left, &all));
+    constexpr double kMiB = 1024.0 * 1024;
+    std::array<char, 160> text{};
+    std::snprintf(text.data(), text.size(),
+                  "the GPU has %.0f MiB of its %.0f free and %.0f MiB more are needed",
+                  static_cast<double>(left) / kMiB, static_cast<double>(all) / kMiB,
+                  static_cast<double>(bytes) / kMiB);
+    return {ErrorCode::kCapacity, text.data()};
 }
 
 cudaStream_t stream_of(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
@@ -17,17 +32,13 @@ cudaStream_t stream_of(Stream stream) { return static_cast<cudaStream_t>(stream.
 }  // namespace
 
 Result<DeviceMemory> DeviceMemory::allocate(size_t bytes) {
-    int devices = 0;
-    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-        return Error{ErrorCode::kUnsupported, "there is no GPU that CUDA can use"};
-    }
     DeviceMemory memory;
     if (bytes == 0) return Result<DeviceMemory>(std::move(memory));
     const cudaError_t error = cudaMalloc(&memory.at_, bytes);
     if (error != cudaSuccess) {
         memory.at_ = nullptr;
-        return Error{ErrorCode::kCapacity, "the GPU has no " + std::to_string(bytes) +
-                                               " bytes left: " + cudaGetErrorString(error)};
+        static_cast<void>(cudaGetLastError());  // whoever asked has been told
+        return out_of_memory(bytes, error);
     }
     memory.bytes_ = bytes;
     return Result<DeviceMemory>(std::move(memory));

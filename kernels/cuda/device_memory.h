@@ -13,7 +13,7 @@ namespace millrace::cuda {
 class DeviceMemory {
 public:
     DeviceMemory() = default;
-    // kCapacity when the GPU has no such amount left, kUnsupported without a GPU. Zero bytes are nothing.
+    // kCapacity when the GPU has no such amount left. Zero bytes are nothing.
     [[nodiscard]] static Result<DeviceMemory> allocate(size_t bytes);
     ~DeviceMemory();
     DeviceMemory(DeviceMemory&& other) noexcept

@@ -13,6 +13,7 @@
 #include <cstddef>
 
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/device/formulas.cuh"
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/loads.cuh"
 #include "kernels/cuda/device/warp.cuh"
@@ -20,26 +21,6 @@
 
 namespace millrace::cuda {
 namespace {
-
-// |x|, with comparisons that ignore NaN as the reference does.
-template <int kCount>
-__device__ inline float largest_of(const float (&x)[kCount]) {
-    float most = 0;
-    for (const float v : x) {
-        const float size = std::fabs(v);
-        most = most < size ? size : most;
-    }
-    return most;
-}
-
-__device__ inline float clamped(float x, float limit) {
-    return x < -limit ? -limit : limit < x ? limit : x;
-}
-
-// Dividing by a power of two is exact, or rounds to the subnormal that the reference gets.
-__device__ inline uint8_t fp8_code(float x, float scale) {
-    return e4m3_code(clamped(x / scale, 448.0F));
-}
 
 struct QuantiseTask {
     const Bf16* x;

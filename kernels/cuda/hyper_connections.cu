@@ -251,12 +251,6 @@ int64_t CudaOps::mix_scratch_bytes(int64_t rows, int64_t hidden) {
     return rows * pieces_of(kStreams * hidden) * kSums * static_cast<int64_t>(sizeof(float));
 }
 
-Result<CudaOps> CudaOps::create(const CudaOptions& options) {
-    const int64_t bytes = mix_scratch_bytes(options.rows_max, options.hidden_max);
-    auto scratch = TRY(DeviceMemory::allocate(static_cast<size_t>(bytes)));
-    return CudaOps(options.stream, std::move(scratch));
-}
-
 template <int kResults>
 void CudaOps::mix(MatrixView<const Bf16> streams, std::span<const float> fn) {
     ENSURE(fn.size() == static_cast<size_t>(kResults * streams.cols));

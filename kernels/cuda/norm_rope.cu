@@ -1,6 +1,7 @@
 // Norms and rotation (spec §2.6, §4.3, §4.4), in place where the caller wants it so.
 //
 //   rms_norm   out = b(w · (x · f(1/√(mean(x²) + eps))))        x [n, d]: reads 4d (twice, once from the caches), writes 2d
+//              norm_quantise: and aq128 of that, as in grids.cu: writes d + d/128 besides
 //   head_norm  the same of each 512-vector without weight, bf16 at every step; q [n, nh·512]: reads, writes 1024·nh
 //   rope       the last 64 of every `width` columns, turned in pairs by position · frequency; reads, writes 128 m a row
 //
@@ -9,7 +10,7 @@
 // the other, then the lanes of a warp as a tree, then the warps.
 
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/device/arithmetic.cuh"
+#include "kernels/cuda/device/formulas.cuh"
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/loads.cuh"
 #include "kernels/cuda/device/warp.cuh"
@@ -25,9 +26,34 @@ struct NormTask {
     Bf16* out;
     int64_t x_stride, out_stride, cols;
     float eps;
+    Fp8Rows quantised;  // with kCodes
 };
 
+// aq128 of a thread's eight columns from `first` on, which exist or do not for all lanes of a group of 128 columns.
 template <bool kVectors>
+__device__ inline void put_codes(const NormTask& t, const float (&v)[kChunk], int64_t first) {
+    float rounded[kChunk];
+    for (int i = 0; i < kChunk; ++i) rounded[i] = to_float(to_bf16(v[i]));
+    constexpr int kGroupLanes = 128 / kChunk;
+    const uint8_t scale = fp8_scale(largest_of_lanes<kGroupLanes>(largest_of(rounded)));
+    if (first >= t.cols) return;
+    const float s = e8m0_value(scale);
+    uint32_t words[2] = {};
+    for (int i = 0; i < kChunk; ++i)
+        words[i / 4] |= static_cast<uint32_t>(fp8_code(rounded[i], s)) << (8 * (i % 4));
+    const auto row = static_cast<int64_t>(blockIdx.x);
+    uint8_t* codes = t.quantised.codes.data + row * t.quantised.codes.stride + first;
+    if constexpr (kVectors) {
+        store_vector(codes, uint2{words[0], words[1]});
+    } else {
+        for (int i = 0; i < kChunk; ++i)
+            codes[i] = static_cast<uint8_t>(words[i / 4] >> (8 * (i % 4)));
+    }
+    if (first % 128 == 0)
+        t.quantised.scales.data[row * t.quantised.scales.stride + first / 128] = scale;
+}
+
+template <bool kVectors, bool kCodes>
 __global__ void __launch_bounds__(kRowThreads) rms_norm_kernel(NormTask t) {
     __shared__ float partial[kWarps];
     const Bf16* x = t.x + static_cast<int64_t>(blockIdx.x) * t.x_stride;
@@ -41,12 +67,17 @@ __global__ void __launch_bounds__(kRowThreads) rms_norm_kernel(NormTask t) {
     }
     const float mean = sum_of_block(squares, partial) / static_cast<float>(t.cols);
     const float factor = 1.0F / std::sqrt(mean + t.eps);
-    for (int64_t first = begin; first < t.cols; first += kRowThreads * kChunk) {
-        float weight[kChunk];
-        load_chunk<kVectors>(x, first, t.cols, v);
-        load_chunk<kVectors>(t.weight, first, t.cols, weight);
-        for (int i = 0; i < kChunk; ++i) v[i] = weight[i] * (v[i] * factor);
-        store_chunk<kVectors>(v, first, t.cols, out);
+    // With codes all lanes go along to the end: their groups may be halves of a warp.
+    const int64_t end = kCodes ? t.cols + begin : t.cols;
+    for (int64_t first = begin; first < end; first += kRowThreads * kChunk) {
+        if (first < t.cols) {
+            float weight[kChunk];
+            load_chunk<kVectors>(x, first, t.cols, v);
+            load_chunk<kVectors>(t.weight, first, t.cols, weight);
+            for (int i = 0; i < kChunk; ++i) v[i] = weight[i] * (v[i] * factor);
+            store_chunk<kVectors>(v, first, t.cols, out);
+        }
+        if constexpr (kCodes) put_codes<kVectors>(t, v, first);
     }
 }
 
@@ -121,12 +152,28 @@ void CudaOps::rms_norm(MatrixView<const Bf16> x, std::span<const Bf16> weight, f
                        MatrixView<Bf16> out) {
     ENSURE(static_cast<size_t>(x.cols) == weight.size() && x.cols == out.cols &&
            x.rows == out.rows);
-    const NormTask task{x.data, weight.data(), out.data, x.stride, out.stride, x.cols, eps};
+    const NormTask task{x.data, weight.data(), out.data, x.stride, out.stride, x.cols, eps, {}};
     if (fits_vectors({x.data, weight.data(), out.data},
                      {2 * x.cols, 2 * x.stride, 2 * out.stride})) {
-        launch<rms_norm_kernel<true>>(row_config(x.rows), stream_, task);
+        launch<rms_norm_kernel<true, false>>(row_config(x.rows), stream_, task);
     } else {
-        launch<rms_norm_kernel<false>>(row_config(x.rows), stream_, task);
+        launch<rms_norm_kernel<false, false>>(row_config(x.rows), stream_, task);
+    }
+}
+
+void CudaOps::norm_quantise(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
+                            MatrixView<Bf16> out, Fp8Rows quantised) {
+    ENSURE(static_cast<size_t>(x.cols) == weight.size() && x.cols == out.cols &&
+           x.rows == out.rows && x.cols % 128 == 0);
+    ENSURE(quantised.codes.rows == x.rows && quantised.codes.cols == x.cols &&
+           quantised.scales.rows == x.rows && quantised.scales.cols == x.cols / 128);
+    const NormTask task{x.data,     weight.data(), out.data, x.stride,
+                        out.stride, x.cols,        eps,      quantised};
+    if (fits_vectors({x.data, weight.data(), out.data, quantised.codes.data},
+                     {2 * x.stride, 2 * out.stride, quantised.codes.stride})) {
+        launch<rms_norm_kernel<true, true>>(row_config(x.rows), stream_, task);
+    } else {
+        launch<rms_norm_kernel<false, true>>(row_config(x.rows), stream_, task);
     }
 }
 

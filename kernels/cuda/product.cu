@@ -1,15 +1,15 @@
-// y = x·Wᵀ (spec §2.5) for few rows: linear, linear_bf16, linear_f32, compressor_rows.
+// y = x·Wᵀ (spec §2.5): linear, linear_bf16, linear_f32, compressor_rows. Most of it is tile_product.cu's; the kernel here
+// is for F32 weights (router, hyper-connections), which tensor cores would round, and for addresses that vectors do not
+// fit, as only odd files have them.
 //
-//   FP8    Σ over 128-blocks of (Σ e4m3·e4m3)·sa·sb     rows·cols bytes + scales
-//   FP4    the same per 32 columns                       rows·cols/2 + rows·cols/32
-//   BF16, F32 (and FP8, FP4 dequantised, where the input is not quantised)
+//   F32    Σ x·w                                         4 · rows·cols bytes
+//   FP8, FP4, low-bit and BF16 at odd addresses: as in tile_product.cu, sums of 16 or 32 columns of a lane in place of 128
 //   y → bf16, or stays fp32
 //
-// Bound: bandwidth of the weight, which is read once for up to 4 rows; 7.8 of the 11 GB that a token of Flash reads. The one
-// idea: a lane takes 16 bytes of a row of W at a time, a warp 512 neighbouring bytes of each of 4 outputs, so that four
-// loads are under way before the first is used and each value of x is decoded once for four weights. The warps of a block
-// share the columns and add up through shared memory at the end. Codes become floats by placing their bits, two operations
-// and a product: on an H200 about five instructions a weight where the bandwidth allows six.
+// Bound: bandwidth of the weight, which is read once for up to 4 rows. The one idea: a lane takes 16 bytes of a row of W at
+// a time, a warp 512 neighbouring bytes of each of 4 outputs, so that four loads are under way before the first is used and
+// each value of x is decoded once for four weights. The warps of a block share the columns and add up through shared memory
+// at the end.
 //
 // A row's sum: a lane's columns in order, its chunks in order, lanes as a tree, warps in order. Nothing of it depends on
 // the number of rows.
@@ -20,27 +20,11 @@
 #include "kernels/cuda/device/codes.cuh"
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/loads.cuh"
+#include "kernels/cuda/device/product_task.cuh"
 #include "kernels/cuda/device/warp.cuh"
 
 namespace millrace::cuda {
 namespace {
-
-struct ProductTask {
-    const uint8_t* codes;
-    const uint8_t* scales;
-    bool float_scales;
-    const Bf16* x;
-    const uint8_t* x_codes;
-    const uint8_t* x_scales;
-    int64_t x_stride, x_codes_stride, x_scales_stride;
-    Bf16* y_bf16;  // one of the two
-    float* y_f32;
-    int64_t y_stride;
-    int64_t rows, cols, outputs;  // outputs of one group
-    const float* shift;           // [ratio, outputs], added at the row's position; or null
-    const int32_t* positions;
-    int ratio;
-};
 
 // Columns that are decoded together, and so often a lane's 16 bytes hold them.
 template <WeightFormat kFormat>
@@ -73,6 +57,7 @@ __device__ inline uint4 load_codes(const ProductTask& t, int64_t output, int64_t
         if constexpr (kFormat == WeightFormat::kF32) return columns * 4;
         if constexpr (kFormat == WeightFormat::kBf16) return columns * 2;
         if constexpr (kFormat == WeightFormat::kFp4) return columns / 2;
+        if constexpr (is_low_bit(kFormat)) return columns / kLowBitBlock * block_bytes(kFormat);
         return columns;
     };
     const uint8_t* from = t.codes + bytes_of(at);
@@ -92,6 +77,14 @@ __device__ inline float scale_of(const ProductTask& t, int64_t output, int64_t c
     return t.float_scales ? load_float(t.scales + 4 * index) : e8m0_value(t.scales[index]);
 }
 
+// A block's byte, and what it and the base of its row are worth.
+__device__ inline uint32_t mark_of(const ProductTask& t, int64_t output, int64_t col) {
+    return t.scales[gridDim.z * t.outputs + (output * t.cols + col) / kLowBitBlock];
+}
+__device__ inline float block_scale_of(const ProductTask& t, int64_t output, uint32_t mark) {
+    return step_of(mark) * e8m0_value(t.scales[output]);
+}
+
 // What a warp adds up: kOutputs outputs of kRows rows over its share of the columns.
 template <WeightFormat kFormat, InputFormat kInput, int kRows, bool kVectors>
 __device__ inline void multiply(const ProductTask& t, int64_t first_output, int64_t first_row,
@@ -104,12 +97,18 @@ __device__ inline void multiply(const ProductTask& t, int64_t first_output, int6
         const int count = t.cols - col < kLane ? static_cast<int>(t.cols - col) : kLane;
         uint4 codes[kOutputs];
         float scales[kOutputs];
+        uint32_t marks[kOutputs] = {};
 #pragma unroll
         for (int o = 0; o < kOutputs; ++o) {
             // Outputs and rows that do not exist repeat the last one.
             const int64_t output = first_output + o < last_output ? first_output + o : last_output;
             codes[o] = load_codes<kFormat, kVectors>(t, output, col, count);
-            scales[o] = scale_of<kFormat>(t, output, col);
+            if constexpr (is_low_bit(kFormat)) {
+                marks[o] = mark_of(t, output, col);
+                scales[o] = block_scale_of(t, output, marks[o]);
+            } else {
+                scales[o] = scale_of<kFormat>(t, output, col);
+            }
         }
         float sums[kOutputs][kRows] = {};
 #pragma unroll
@@ -124,7 +123,7 @@ __device__ inline void multiply(const ProductTask& t, int64_t first_output, int6
 #pragma unroll
             for (int o = 0; o < kOutputs; ++o) {
                 float w[kPart];
-                decode_part<kFormat>(codes[o], part, w);
+                decode_part<kFormat>(codes[o], part, w, marks[o]);
 #pragma unroll
                 for (int i = 0; i < kPart; ++i) {
                     for (int r = 0; r < kRows; ++r)
@@ -141,15 +140,6 @@ __device__ inline void multiply(const ProductTask& t, int64_t first_output, int6
             // Two products: that of both scales might not be a normal number.
             for (int o = 0; o < kOutputs; ++o) totals[o][r] += sums[o][r] * x_scale * scales[o];
         }
-    }
-}
-
-__device__ inline void put(const ProductTask& t, int64_t row, int64_t output, float value) {
-    if (t.shift != nullptr) value += t.shift[t.positions[row] % t.ratio * t.outputs + output];
-    if (t.y_bf16 != nullptr) {
-        t.y_bf16[row * t.y_stride + output] = to_bf16(value);
-    } else {
-        t.y_f32[row * t.y_stride + output] = value;
     }
 }
 
@@ -186,38 +176,48 @@ __global__ void __launch_bounds__(kSplitsMax* kWarp, (kBlocksTogether<kRows, kVe
 }
 
 template <WeightFormat kFormat, InputFormat kInput>
-void launch_rows(int64_t groups, Stream stream, const ProductTask& task) {
+void launch_rows(int64_t groups, Stream stream, ProductTask task) {
     // F32 weights take four columns of the input at once, element by element.
     constexpr int64_t kLane = lane_columns(kFormat);
     const bool input_fits =
         kInput == InputFormat::kFp8
             ? fits_vectors({task.x_codes}, {task.x_codes_stride})
             : kLane == 4 || fits_vectors({task.x}, {2 * task.x_stride, 2 * task.cols});
-    const bool vectors = input_fits && task.cols % kLane == 0 && fits_vectors({task.codes}, {});
+    const bool rows_fit = task.cols % (is_low_bit(kFormat) ? 128 : kLane) == 0;
+    const bool vectors = input_fits && rows_fit && fits_vectors({task.codes}, {});
     const ProductConfig config =
         product_config({kFormat, task.rows, task.cols, task.outputs, groups,
                         vectors ? Alignment::kVectors : Alignment::kBytes});
-    if (!vectors) {
+    task.splits = config.splits;
+    if (config.shape != ProductShape::kNoTiles) {
+        launch_tiles(kFormat, kInput, config, stream, task);
+    } else if (!vectors) {
         launch<product_kernel<kFormat, kInput, 1, false>>(config.launch, stream, task);
-    } else if (config.rows == 1) {
-        launch<product_kernel<kFormat, kInput, 1, true>>(config.launch, stream, task);
-    } else {
-        launch<product_kernel<kFormat, kInput, kManyRows, true>>(config.launch, stream, task);
+    } else if constexpr (kFormat == WeightFormat::kF32) {
+        if (config.rows == 1) {
+            launch<product_kernel<kFormat, kInput, 1, true>>(config.launch, stream, task);
+        } else {
+            launch<product_kernel<kFormat, kInput, kRowsAtOnce, true>>(config.launch, stream, task);
+        }
     }
 }
 
 template <InputFormat kInput>
 void launch_quantised(WeightFormat format, int64_t groups, Stream stream, const ProductTask& task) {
-    if (format == WeightFormat::kFp8) {
-        launch_rows<WeightFormat::kFp8, kInput>(groups, stream, task);
-    } else {
-        launch_rows<WeightFormat::kFp4, kInput>(groups, stream, task);
+    using enum WeightFormat;
+    switch (format) {
+        case kFp8: return launch_rows<kFp8, kInput>(groups, stream, task);
+        case kFp4: return launch_rows<kFp4, kInput>(groups, stream, task);
+        case kQ3s: return launch_rows<kQ3s, kInput>(groups, stream, task);
+        case kQ2s: return launch_rows<kQ2s, kInput>(groups, stream, task);
+        case kQ2v: return launch_rows<kQ2v, kInput>(groups, stream, task);
+        default: ENSURE(false);
     }
 }
 
 ProductTask task_of(const LinearWeight& weight, int64_t rows, int64_t groups) {
     ENSURE(CudaOps::multiplies(weight) &&
-           (weight.format != WeightFormat::kFp4 || weight.cols % 32 == 0));
+           ((weight.format != WeightFormat::kFp4 && !weight.low_bit()) || weight.cols % 32 == 0));
     ProductTask task{};
     task.codes = reinterpret_cast<const uint8_t*>(weight.codes);
     task.scales = reinterpret_cast<const uint8_t*>(weight.scales);
@@ -246,7 +246,7 @@ void multiply_rows(ProductTask task, MatrixView<const Bf16> x, WeightFormat form
 }  // namespace
 
 bool CudaOps::multiplies(const LinearWeight& weight) {
-    return !weight.low_bit() && weight.layout == WeightLayout::kRows;
+    return weight.layout == WeightLayout::kRows;
 }
 
 void CudaOps::linear(const LinearInput& x, const LinearWeight& weight, MatrixView<Bf16> y) {

@@ -11,9 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import doc_table
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 OPTIONS = ["-std=c++20", "-O2", "--fmad=false", "--expt-relaxed-constexpr", "-Xptxas=-v", "-Xcompiler=-ffp-contract=off"]
-BEGIN, END = "<!-- resources -->", "<!-- end of resources -->"
 ENTRY = re.compile(r"Compiling entry function '(\w+)'.*\n.*\n\s*(\d+) bytes stack frame, (\d+) bytes spill stores, "
                    r"(\d+) bytes spill loads\n.*?Used (\d+) registers(.*)")
 
@@ -21,7 +22,7 @@ ENTRY = re.compile(r"Compiling entry function '(\w+)'.*\n.*\n\s*(\d+) bytes stac
 def short(name):
     """millrace::cuda::(anonymous namespace)::product_kernel<…>(…) with words for its parameters."""
     name = name.replace("(anonymous namespace)::", "").split("millrace::cuda::", 1)[-1]
-    for value, word in ((0, "bf16"), (1, "f32"), (2, "fp8"), (3, "fp4")):
+    for value, word in ((0, "bf16"), (1, "f32"), (2, "fp8"), (3, "fp4"), (4, "q3s"), (5, "q2s"), (6, "q2v")):
         name = name.replace(f"(millrace::WeightFormat){value}", word)
     for value, word in ((0, "fp8 rows"), (1, "bf16 rows")):
         name = name.replace(f"(millrace::cuda::InputFormat){value}", word)
@@ -65,9 +66,7 @@ def main():
     print(text)
     print(f"{len(lines) - 2} kernels, {wrong} with a stack or spills")
     if arguments.write:
-        page = ROOT / "docs/cuda.md"
-        before, rest = page.read_text().split(BEGIN)
-        page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+        doc_table.write("resources", text)
     return 1 if wrong or len(lines) == 2 else 0
 
 

@@ -15,7 +15,7 @@
 #include <limits>
 
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/device/arithmetic.cuh"
+#include "kernels/cuda/device/formulas.cuh"
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/loads.cuh"
 
@@ -155,12 +155,7 @@ __global__ void swiglu_kernel(SwigluTask t) {
     load_chunk<kVectors>(t.gate + row * t.gate_stride, first, t.cols, gate);
     load_chunk<kVectors>(t.up + row * t.up_stride, first, t.cols, up);
     const float weight = t.weights == nullptr ? 1 : t.weights[row];
-    for (int i = 0; i < kChunk; ++i) {
-        // The gate has no lower clamp. Comparisons as std::min and std::clamp make them: NaN stays.
-        const float g = t.limit < gate[i] ? t.limit : gate[i];
-        const float u = up[i] < -t.limit ? -t.limit : t.limit < up[i] ? t.limit : up[i];
-        gate[i] = weight * (g * sigmoid(g) * u);
-    }
+    for (int i = 0; i < kChunk; ++i) gate[i] = weight * swiglu_of(gate[i], up[i], t.limit);
     store_chunk<kVectors>(gate, first, t.cols, t.out + row * t.out_stride);
 }
 

@@ -141,6 +141,9 @@ TEST_CASE(
     check_refused(run("run --threads many hello"), "1 to 1024");
     check_refused(run("run --isa avx9 hello"), "scalar, avx2, avx512, avx512bf16");
     check_refused(run("run --ops abacus hello"), "abacus");
+    // Without a GPU, or in a build without CUDA; with both it answers.
+    const Done gpu = run("run --temperature 0 --ops cuda 'What is a hash layer?'");
+    if (gpu.status != 0) check_refused(gpu, "take --ops cpu");
     check_refused(run("run --activations fp7 hello"), "fp7");
     check_refused(run("run --ops reference --isa scalar hello"), "--ops cpu");
 }

@@ -8,6 +8,8 @@
 #include <set>
 
 #include "core/base/file.h"
+#include "kernels/cuda/config.h"
+#include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/device/arithmetic.cuh"
 #include "kernels/cuda/device/codes.cuh"
 #include "tests/cuda/staged_cuda_ops.h"
@@ -36,9 +38,8 @@ struct AllOps {
         return m;
     }
     LinearWeight weight(WeightFormat format, int64_t outputs, int64_t cols) {
-        const auto scales = format == WeightFormat::kFp8 || format == WeightFormat::kFp4
-                                ? ScaleFormat::kE8m0
-                                : ScaleFormat::kNone;
+        const bool plain_numbers = format == WeightFormat::kBf16 || format == WeightFormat::kF32;
+        const auto scales = plain_numbers ? ScaleFormat::kNone : ScaleFormat::kE8m0;
         const LinearWeight plain = in.weight(format, scales, outputs, cols, bytes.emplace_back());
         LinearWeight out = plain;
         // On a multiple of 16 and `gap` bytes.
@@ -74,6 +75,9 @@ struct AllOps {
         const auto norm = in.bf16(d);
         ops.rms_norm(x, norm, 1e-6F, x);
         add_bytes(results, x);
+        const Fp8Rows codes{matrix<uint8_t>(d), matrix<uint8_t>(d / 128)};
+        ops.norm_quantise(x, norm, 1e-6F, y, codes);
+        for (const auto& m : {codes.codes, codes.scales}) add_bytes(results, m);
         const auto heads = bf16(2 * kHeadDim);
         ops.head_norm(heads, 1e-6F);
         const std::vector<int32_t> positions(static_cast<size_t>(rows), 77);
@@ -89,6 +93,8 @@ struct AllOps {
         run_packing(heads);
         run_products(x, positions);
         run_mixture(y);
+        run_experts();
+        run_lists();
         run_attention();
         run_indexer();
     }
@@ -103,22 +109,23 @@ struct AllOps {
     void run_products(MatrixView<const Bf16> x, std::span<const int32_t> positions) {
         const LinearInput input{x, {matrix<uint8_t>(x.cols), matrix<uint8_t>(x.cols / 128)}};
         ops.quantise(x, input.quantised);
-        for (const WeightFormat format :
-             {WeightFormat::kFp8, WeightFormat::kFp4, WeightFormat::kBf16, WeightFormat::kF32}) {
+        using enum WeightFormat;
+        for (const WeightFormat format : {kFp8, kFp4, kQ3s, kQ2s, kQ2v, kBf16, kF32}) {
             const LinearWeight w = weight(format, 12, x.cols);
             const auto narrow = matrix<Bf16>(12), plain = matrix<Bf16>(12);
             const auto wide = matrix<float>(12);
             ops.linear(input, w, narrow);
             ops.linear_bf16(x, w, 1, plain);
             ops.linear_f32(x, w, wide);
-            for (const auto& m : {narrow, plain}) add_bytes(results, m);
-            add_bytes(results, wide);
+            std::string& to = format == kF32 ? results : tile_results;
+            for (const auto& m : {narrow, plain}) add_bytes(to, m);
+            add_bytes(to, wide);
         }
         const LinearWeight half = weight(WeightFormat::kBf16, 4, x.cols);
         const auto ape = in.floats(4 * 4);
         const auto contributed = matrix<float>(8);
         ops.compressor_rows(x, half, half, ape, 4, positions, contributed);
-        add_bytes(results, contributed);
+        add_bytes(tile_results, contributed);
         const auto pooled = in.floats(8 * 4 * 128);
         std::vector<const float*> contributors;
         for (int i = 0; i < 8; ++i) contributors.push_back(&pooled[static_cast<size_t>(i * 512)]);
@@ -126,6 +133,17 @@ struct AllOps {
         const auto entries = matrix<Bf16>(128);
         ops.compressor_pool(sources, 4, entries);
         add_bytes(results, entries);
+    }
+    // They are made in the GPU's memory, so without the way there and back of the other ops.
+    static void run_lists() {
+        auto gpu = *cuda::CudaOps::create({});
+        const auto memory = *gpu.allocate(4096, HugePages::kNo);
+        const std::span<int32_t> numbers(memory.as<int32_t>(), 8);
+        gpu.count(numbers, 0, 1, 1);
+        gpu.list_keys({.capacity = 1, .first = 0, .window = 4, .picks = {}},
+                      {memory.as<const KvRow*>() + 8, 16}, {memory.as<KeyList>() + 16, 2});
+        gpu.list_contributors({.capacity = 1, .ratio = 4}, {memory.as<const float*>() + 256, 8},
+                              {memory.as<PoolSource>() + 300, 2});
     }
     // Two splits of keys; heads of a whole tile and of a part of one.
     void run_attention() {
@@ -166,10 +184,40 @@ struct AllOps {
         add_bytes(results, combined);
     }
 
+    // A pair by itself, and several tiles of rows: lists of their own, so once is enough.
+    void run_experts() {
+        if (rows != 1) return;
+        const auto x = bf16(256);
+        const LinearInput input{x, {matrix<uint8_t>(256), matrix<uint8_t>(2)}};
+        ops.quantise(x, input.quantised);
+        const int64_t tokens = rows;
+        using enum WeightFormat;
+        for (const WeightFormat format : {kFp8, kFp4, kQ3s, kQ2s, kQ2v}) {
+            const auto matrix_of = [&](int64_t outputs, int64_t cols) {
+                return in.weight(format, ScaleFormat::kE8m0, outputs, cols, bytes.emplace_back());
+            };
+            // Whole stages: of parts of one the simulator would take stores apart for one (the others' zeros).
+            const ExpertWeights weights{matrix_of(256, 256), matrix_of(256, 256),
+                                        matrix_of(256, 256)};
+            for (const int64_t count : {1, 13}) {
+                std::vector<int32_t> list(static_cast<size_t>(count));
+                for (size_t i = 0; i < list.size(); ++i)
+                    list[i] = static_cast<int32_t>(static_cast<int64_t>(i) % tokens);
+                rows = count;
+                const auto out = matrix<Bf16>(256);
+                rows = tokens;
+                ops.expert(input, list, weights, {}, 10, out);
+                add_bytes(results, out);
+            }
+        }
+    }
+
     Ops& ops;
     Inputs& in;
     int64_t rows, gap;
     std::string results;  // bytes of everything that was computed
+    std::string
+        tile_results;  // of what tensor cores compute from vectors, and nothing else from bytes
     std::list<std::vector<std::byte>> memory;
     std::list<Bytes> bytes;
 };
@@ -192,6 +240,10 @@ void run_all(Properties& p, const cuda_sim::Options& options, std::initializer_l
 
 TEST_CASE_FIXTURE(Properties, "every kernel that a launcher can choose is run") {
     run_all(*this, {.seed = 3}, {1, 3}, {0, 1});
+    // And products of more rows than one block of few takes.
+    const auto cuda = test::make_staged_cuda_ops(pool, {.seed = 3});
+    AllOps many(*cuda, in, cuda::kFewRowsMax + 1, 0);
+    many.run_products(many.bf16(128), std::vector<int32_t>(cuda::kFewRowsMax + 1, 77));
     std::set<std::string> registered;
     for (const cuda_sim::KernelReport& kernel : cuda_sim::kernels()) {
         if (!of_the_product(kernel)) continue;
@@ -231,8 +283,8 @@ TEST_CASE_FIXTURE(Properties, "vectors and bytes give the same bits, rows alone 
     const auto cuda = test::make_staged_cuda_ops(pool, {.seed = 4});
     for (const int64_t rows : {1, 3, 5}) {
         CAPTURE(rows);
-        std::string expected;
-        for (const int64_t gap : {1, 0, 8}) {
+        std::string expected, expected_of_tiles;
+        for (const int64_t gap : {1, 0, rows == 3 ? 16 : 8}) {
             CAPTURE(gap);
             Inputs same;
             AllOps all(*cuda, same, rows, gap);
@@ -240,6 +292,8 @@ TEST_CASE_FIXTURE(Properties, "vectors and bytes give the same bits, rows alone 
             if (expected.empty()) expected = all.results;
             CHECK(all.results.size() > 10000);
             CHECK((all.results == expected));
+            if (gap == 0) expected_of_tiles = all.tile_results;
+            if (gap == 16) CHECK((all.tile_results == expected_of_tiles));
         }
     }
 }
@@ -341,7 +395,6 @@ TEST_CASE_FIXTURE(Properties, "sums that are rounded are rounded alike in any co
     for (const WeightKind& kind : kKinds) {
         Bytes bytes;
         LinearWeight w = in.weight(kind.format, kind.scales, kOutputs, kCols, bytes);
-        if (w.low_bit()) continue;
         std::vector<float> floats(static_cast<size_t>(kOutputs * kCols));
         if (kind.format == WeightFormat::kF32) {
             for (float& v : floats) v = any() * 1.0001F;
@@ -389,6 +442,33 @@ TEST_CASE_FIXTURE(Properties, "NaN in weights and inputs reaches the sums it bel
             }
         }
     });
+}
+
+TEST_CASE_FIXTURE(Properties, "a norm that quantises is the norm, then aq128, bit for bit") {
+    // A group alone, three of them in two warps, and more than one pass of the block.
+    for (const int64_t cols : {128, 384, 2176, 4096}) {
+        CAPTURE(cols);
+        Rows<Bf16> x(3, cols);
+        in.bf16(x, 3);
+        x.view.row(1)[5] = Bf16{0x7FC0};
+        x.view.row(2)[7] = to_bf16(1e5F);  // others fall below the floor of their groups
+        const std::vector<Bf16> weight = in.bf16(cols);
+        for_every_isa(pool, [&](Ops& cuda) {
+            Rows<Bf16> expected(3, cols), computed(3, cols, Bf16{0x7FC1});
+            cuda.rms_norm(x.view, weight, 1e-6F, expected.view);
+            const Quantised wanted(cuda, expected.view);
+            Rows<uint8_t> codes(3, cols, 77), scales(3, cols / 128, 77);
+            cuda.norm_quantise(x.view, weight, 1e-6F, computed.view, {codes.view, scales.view});
+            for (int64_t r = 0; r < 3; ++r) {
+                CHECK(std::memcmp(computed.view.row(r).data(), expected.view.row(r).data(),
+                                  static_cast<size_t>(2 * cols)) == 0);
+                CHECK(std::ranges::equal(codes.view.row(r), wanted.codes.view.row(r)));
+                CHECK(std::ranges::equal(scales.view.row(r), wanted.scales.view.row(r)));
+            }
+            CHECK(codes.gaps_are(77));
+            CHECK(scales.gaps_are(77));
+        });
+    }
 }
 
 TEST_CASE_FIXTURE(Properties, "packed rows keep the bits of what is rotated") {

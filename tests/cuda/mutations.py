@@ -1,19 +1,19 @@
-"""mutations.py --build DIR: breaks the CUDA kernels one way after another; each time some test must fail.
+"""mutations.py --build DIR [--all] [--only TEXT]: breaks the CUDA kernels one way after another; each time some test must fail.
 
 Each mutation is a change of one place of a source. The kernels it reaches are compiled as the build compiles them, linked
 with everything else of test_cuda, and the tests of those ops are run. A mutation that no test notices fails this script.
+
+Nearly all of the time goes to the compiler. So a run takes EVERY_TIME alone, which has every .cu and every kind of mistake
+(KINDS); --all takes the whole list.
 """
 
 import argparse
 import dataclasses
-import json
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-KERNELS = "kernels/cuda"
+from simulated_build import KERNELS, ROOT, Build
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +24,13 @@ class Mutation:
     new: str
     unit: str  # the .cu that is compiled again
     tests: str  # --source-file
-    cases: str = "*"  # --test-case
+    cases: str  # --test-case
 
 
 ROWS, GRIDS, MIXTURE = "*/cpu_rows_test.cpp", "*/cpu_grids_test.cpp", "*/cpu_mixture_test.cpp"
 STREAMS, LINEAR = "*/cpu_hyper_connections_test.cpp", "*/cpu_linear_test.cpp"
-OWN = "*/kernels_test.cpp"
+OWN, PRODUCT = "*/kernels_test.cpp", "*/product_test.cpp"
+EXPERTS, LISTS = "*/cuda/experts_test.cpp", "*/cuda/lists_test.cpp"
 ATTENTION, INDEXER, STAGES = "*/cpu_attention_test.cpp", "*/cpu_indexer_test.cpp", "*/cuda/indexer_test.cpp"
 
 MUTATIONS = [
@@ -77,8 +78,8 @@ MUTATIONS = [
              "(choice == own && other < e)", "(choice == own && other > e)", "router.cu", MIXTURE, "route*"),
     Mutation("experts summed in the order of choice", "rows.cu",
              "order[place] = j;", "order[j] = j;", "rows.cu", MIXTURE, "combine*"),
-    Mutation("up not clamped from below", "rows.cu",
-             "up[i] < -t.limit ? -t.limit :", "up[i] < -t.limit ? up[i] :", "rows.cu", MIXTURE, "swiglu*"),
+    Mutation("up not clamped from below", "device/formulas.cuh",
+             "x < -limit ? -limit :", "x < -limit ? x :", "rows.cu", MIXTURE, "swiglu*"),
     Mutation("overlapped channels not shifted", "compressor.cu",
              "t.coff == 2 && row >= t.ratio", "t.coff == 3 && row >= t.ratio", "compressor.cu", MIXTURE, "compressor_pool*"),
     Mutation("warps added up without a barrier", "product.cu",
@@ -92,11 +93,10 @@ MUTATIONS = [
     Mutation("groups read the first group's columns", "product.cu",
              "t.x + row * t.x_stride + blockIdx.z * t.cols + col;", "t.x + row * t.x_stride + col;",
              "product.cu", LINEAR, "grouped*"),
-    Mutation("a row alone is summed in another way", "product.cu",
-             "totals[o][r] += sums[o][r] * x_scale * scales[o];",
-             "totals[o][r] = kRows == 1 ? std::fma(sums[o][r] * x_scale, scales[o], totals[o][r])\n"
-             "                                        : totals[o][r] + sums[o][r] * x_scale * scales[o];",
-             "product.cu", OWN, "sums*"),
+    Mutation("a row alone is summed in another way", "device/tile_product.cuh",
+             "std::fma(sum, scale[c / 2], to) : to + sum;",
+             "kTiles == 1 ? to + sum * scale[c / 2] : std::fma(sum, scale[c / 2], to) : to + sum;",
+             "tile_product.cu", PRODUCT, "sums on tensor*"),
     Mutation("the parts of a vector turned round", "device/loads.cuh",
              "out[i] = to_float(chunk.at[i]);", "out[i] = to_float(chunk.at[kCount - 1 - i]);",
              "rows.cu", OWN, "vectors*"),
@@ -147,60 +147,131 @@ MUTATIONS = [
              "if (distance >= 2 * kWarp) {", "if (distance >= 4 * kWarp) {", "indexer.cu", INDEXER, "index_topk takes*"),
     Mutation("one round's counts for the next", "indexer.cu",
              "counts.of_warps[round % 2]", "counts.of_warps[0]", "indexer.cu", INDEXER, "index_topk picks what*"),
+    Mutation("a stage multiplied before all lanes have it", "tile_product.cu",
+             "        __syncwarp();\n        // The slot that all lanes have left before the barrier.\n        ask_for(",
+             "        ask_for(", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("nobody waits for a stage", "tile_product.cu",
+             "        wait_for_copies<kRing - 2>();\n        __syncwarp();\n"
+             "        // The slot that all lanes have left before the barrier.\n        ask_ahead",
+             "        __syncwarp();\n        ask_ahead", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("a stage copied to where another is read", "tile_product.cu",
+             "ask_ahead(slot == 0 ? kRing - 1 : slot - 1);", "ask_ahead(slot);", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("rows multiplied before all are there", "tile_product.cu",
+             "part.store(tiles[buffer]);\n            __syncthreads();", "part.store(tiles[buffer]);",
+             "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("rows stored to where others are read", "tile_product.cu",
+             "            buffer ^= 1;\n", "", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("warps of few rows added up without a barrier", "tile_product.cu",
+             "    __syncthreads();\n    const auto* all", "    const auto* all", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("a lane's columns are its neighbour's", "device/tile_product.cuh",
+             "threadIdx.x % 4 * kLane;", "(threadIdx.x + 1) % 4 * kLane;", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("scales of other columns", "device/tile_product.cuh",
+             "+ col / kColumns;", "+ col / 2 / kColumns;", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("a stage goes on behind the last column", "device/tile_product.cuh",
+             "if (at + piece(i) * 16 < row_bytes) {", "if (true) {", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("outputs behind the last are read", "device/tile_product.cuh",
+             "first + row < last ? row : last - first;", "first + row < last + 9 ? row : last - first;", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("shares of the columns not summed apart", "tile_product.cu",
+             "if (ends_split) merge", "if (ends_split && now.done()) merge", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("NaN among a unit's codes", "device/tile_codes.cuh",
+             "(carried & 0x80808080u) != 0", "(carried & 0x80800080u) != 0", "tile_product.cu", PRODUCT, "NaN*"),
+    Mutation("experts' sums where others still read codes", "experts.cu",
+             "    __syncthreads();  // sums lie where the rings were\n", "", "experts.cu", EXPERTS, "a pair's*"),
+    Mutation("experts' sums read before all are there", "experts.cu",
+             "    __syncthreads();\n}\n\n// This lane's", "}\n\n// This lane's", "experts.cu", EXPERTS, "a pair's*"),
+    Mutation("an expert's rows multiplied before all are there", "experts.cu",
+             "store<Format::kPairs>(buffers[buffer]);\n            __syncthreads();", "store<Format::kPairs>(buffers[buffer]);",
+             "experts.cu", EXPERTS, "a pair's*"),
+    Mutation("an expert's rows stored to where others are read", "experts.cu",
+             "            buffer ^= 1;\n", "", "experts.cu", EXPERTS, "a pair's*"),
+    Mutation("an expert's gate not rounded", "experts.cu",
+             "swiglu_of(to_float(to_bf16(gate[i])),", "swiglu_of(gate[i],", "experts.cu", EXPERTS, "an expert is*"),
+    Mutation("experts that are not there are computed", "experts.cu",
+             "expert.w1.codes == nullptr || expert.w2.format", "expert.w2.format", "experts.cu", EXPERTS, "experts of a*"),
+    Mutation("a row's first weight for all of its experts", "experts.cu",
+             "weights[pair / per_row * weights_stride + pair % per_row]", "weights[pair / per_row * weights_stride]",
+             "experts.cu", EXPERTS, "experts of a*"),
+    Mutation("jobs of other experts not counted", "expert_pairs.cu",
+             "jobs_before += jobs_of(e);", "jobs_before += 1;", "expert_pairs.cu", EXPERTS, "a pair's*"),
+    Mutation("pairs of a second round sorted over the first", "expert_pairs.cu",
+             "placed += all;", "placed += all < count ? 0 : all;", "expert_pairs.cu", EXPERTS, "a pair's*"),
+    Mutation("a third bit of kQ3s in another nibble", "device/low_bit.cuh",
+             "(third & 0x0404u) << 4", "(third & 0x0404u) << 3", "experts.cu", EXPERTS, "experts of a*"),
+    Mutation("kQ2v without its upper points", "device/low_bit.cuh",
+             "codes >> 3 & 0x1111u", "codes >> 3 & 0x0111u", "experts.cu", EXPERTS, "experts of a*"),
+    Mutation("steps of the neighbouring block", "device/tile_product.cuh",
+             "? Format::mark(w, output, at) : 0", "? Format::mark(w, output, col) : 0", "tile_product.cu", PRODUCT, "sums on tensor*"),
+    Mutation("bases of another row", "product.cu",
+             "e8m0_value(t.scales[output])", "e8m0_value(t.scales[output / 2])", "product.cu", LINEAR, "bases of low-bit*"),
+    Mutation("codes of numbers that the norm did not write", "norm_rope.cu",
+             "rounded[i] = to_float(to_bf16(v[i]));", "rounded[i] = v[i];", "norm_rope.cu", OWN, "a norm that*"),
+    Mutation("a ring that does not go round", "lists.cu",
+             "t.sources.ring + position % t.sources.capacity", "t.sources.ring + position", "lists.cu", LISTS, "keys: windows*"),
+    Mutation("absent picks in the list", "lists.cu",
+             "while (seen > 0 && own[seen - 1] < 0) --seen;", "", "lists.cu", LISTS, "keys: the entries*"),
+    Mutation("contributors before the first token", "lists.cu",
+             "position < 0 ? nullptr", "position < -100 ? nullptr", "lists.cu", LISTS, "contributors*"),
 ]
 
 
-class Build:
-    """How the build compiles the kernels and links test_cuda."""
+# What a kernel can get wrong, and the mutations of each kind that every run takes.
+KINDS = {
+    "a barrier of the block missing": ["no barrier in the sum of a block", "pieces of a row added without a barrier",
+                                       "scores without a barrier", "weights and values without a barrier"],
+    "a barrier of the warp missing": ["entries staged before all have been read"],
+    "the wrong lane": ["the sum of half a warp", "the wrong half of a butterfly", "sums of other heads"],
+    "the end of a row or list": ["no tail check when storing", "one too many of the last score"],
+    "an address that vectors do not fit": ["vectors whatever the address"],
+    "the wrong index": ["jobs of other experts not counted", "scales of FP4 by the wrong index", "comb turned over", "overlapped channels not shifted"],
+    "a rounding left out": ["a head's factor not rounded", "weights of values not rounded"],
+    "the order of a sum": ["a row alone is summed in another way", "experts summed in the order of choice"],
+    "ties": ["ties go to the higher id"],
+    "what is absent": ["experts that are not there are computed", "absent picks in the list"],
+    "NaN": ["a signalling NaN made quiet"],
+}
+EVERY_TIME = {what for mutations in KINDS.values() for what in mutations}
 
-    def __init__(self, directory):
-        self.directory = directory
-        entries = json.loads((directory / "compile_commands.json").read_text())
-        self.commands = {Path(e["file"]).name: e for e in entries if e["file"].startswith(str(ROOT / KERNELS))
-                         and e["file"].endswith(".cu") and "fsanitize=thread" in e["command"]}
-        found = subprocess.run(["ninja", "-C", str(directory), "-t", "commands", "test_cuda"], check=True, text=True,
-                               stdout=subprocess.PIPE).stdout.splitlines()
-        self.link = found[-1]
 
-    def make(self, mutation, folder):
-        """The mutated program, or None when it does not compile."""
-        source = (ROOT / KERNELS / mutation.path).read_text()
-        if source.count(mutation.old) != 1:
-            raise ValueError(f"{mutation.path}: “{mutation.old}” stands there {source.count(mutation.old)} times, not once")
-        changed = folder / KERNELS / mutation.path
-        changed.parent.mkdir(parents=True, exist_ok=True)
-        changed.write_text(source.replace(mutation.old, mutation.new))
-        entry = self.commands[mutation.unit]
-        unit = changed if mutation.path == mutation.unit else Path(entry["file"])
-        command, target = [], str(folder / "unit.o")
-        words = shlex.split(entry["command"])
-        original = words[words.index("-o") + 1]
-        for word in words:
-            command.append({original: target, entry["file"]: str(unit)}.get(word, word))
-        command.insert(command.index("-c"), f"-I{folder}")
-        position = next(i for i, word in enumerate(command) if word.startswith("-I"))
-        command.insert(position, command.pop(command.index(f"-I{folder}")))
-        if subprocess.run(command, cwd=entry["directory"], check=False).returncode != 0:
-            return None
-        program = folder / "test_cuda"
-        link = self.link.replace(original, target)
-        output = shlex.split(link)
-        link = link.replace(f" -o {output[output.index('-o') + 1]} ", f" -o {program} ")
-        subprocess.run(link, cwd=self.directory, shell=True, check=True)
-        return program
+def make(build, mutation, folder):
+    """The mutated program, or None when it does not compile."""
+    source = (ROOT / KERNELS / mutation.path).read_text()
+    if source.count(mutation.old) != 1:
+        raise ValueError(f"{mutation.path}: “{mutation.old}” stands there {source.count(mutation.old)} times, not once")
+    changed = folder / KERNELS / mutation.path
+    changed.parent.mkdir(parents=True, exist_ok=True)
+    changed.write_text(source.replace(mutation.old, mutation.new))
+    unit = changed if mutation.path == mutation.unit else None
+    if not build.compile(mutation.unit, folder / "unit.o", unit, folder):
+        return None
+    build.link(folder / "test_cuda", {mutation.unit: folder / "unit.o"})
+    return folder / "test_cuda"
+
+
+def check_choice():
+    """What runs every time is in the list, and leaves out no .cu that the list changes."""
+    unknown = EVERY_TIME - {m.what for m in MUTATIONS}
+    left_out = {m.unit for m in MUTATIONS} - {m.unit for m in MUTATIONS if m.what in EVERY_TIME}
+    untouched = {p.name for p in (ROOT / KERNELS).glob("*.cu") if "__global__" in p.read_text()} - {m.unit for m in MUTATIONS}
+    if unknown or left_out or untouched:
+        raise ValueError(f"no such mutation: {unknown}; no mutation every time: {left_out}; none at all: {untouched}")
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=Path, required=True)
-    parser.add_argument("--only", default="", help="mutations whose description holds this")
+    parser.add_argument("--all", action="store_true", help="the whole list")
+    parser.add_argument("--only", help="of the whole list, those whose description holds this")
     arguments = parser.parse_args()
+    check_choice()
     build = Build(arguments.build.resolve())
     missed = 0
-    chosen = [m for m in MUTATIONS if arguments.only in m.what]
+    if arguments.only is not None:
+        chosen = [m for m in MUTATIONS if arguments.only in m.what]
+    else:
+        chosen = [m for m in MUTATIONS if arguments.all or m.what in EVERY_TIME]
     for number, mutation in enumerate(chosen):
         folder = build.directory / "mutations" / str(number)
-        program = build.make(mutation, folder)
+        program = make(build, mutation, folder)
         if program is None:
             print(f"does not compile: {mutation.what}")
             missed += 1
@@ -213,7 +284,7 @@ def main():
         missed += not caught
         reason = next((line.strip() for line in done.stdout.splitlines() if "thread (" in line or "ERROR" in line), "")
         print(f"{'caught' if caught else 'MISSED'}: {mutation.what} [{reason[:110]}]", flush=True)
-    print(f"{len(chosen) - missed} of {len(chosen)} mutations caught")
+    print(f"{len(chosen) - missed} of {len(chosen)} mutations caught, of {len(MUTATIONS)} in the list")
     return 1 if missed else 0
 
 

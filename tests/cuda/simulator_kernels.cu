@@ -21,6 +21,21 @@ __global__ void write_parameters(KernelTask t) {
     const_cast<uint32_t*>(t.in)[threadIdx.x] = 1;  // right: `in` lies in global memory
 }
 
+__global__ void write_constant(KernelTask t) {
+    static constexpr uint32_t kTable[64] = {1, 2, 3};
+    t.out[threadIdx.x] = kTable[threadIdx.x];
+    auto* at = const_cast<uint32_t*>(kTable);
+    asm("" : "+r"(at));  // compilers do not report stores to what they know to be constant
+    if (threadIdx.x == 9) at[9] = 1;
+}
+__global__ void endless(KernelTask t) {
+    if (threadIdx.x == 9) {
+        while (*const_cast<const volatile uint32_t*>(t.in) != 64) {
+        }
+    }
+    t.out[threadIdx.x] = 1;
+}
+
 __global__ void index_past_array(KernelTask t) {
     __shared__ uint32_t values[32];
     values[threadIdx.x] = 1;
@@ -203,6 +218,8 @@ constexpr KernelCase kCases[] = {
     wrong("a write before the begin", Fault::kGlobalBounds, run<write_before_begin>),
     wrong("a write through null", Fault::kGlobalBounds, run<write_through_null>),
     right("a write to global memory", run<write_parameters>),
+    wrong("a write to a constant", Fault::kConstantWritten, run<write_constant>),
+    wrong("a loop without end", Fault::kEndless, run<endless>),
     wrong("an index past the array", Fault::kIndexBounds, run<index_past_array>),
     right("indices inside", run<index_in_array>),
     wrong("dynamic shared memory, past the end", Fault::kSharedBounds,

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/experts.h"
 #include "kernels/cuda/indexer.h"
 #include "kernels/reference/reference_ops.h"
 #include "tests/cuda/stage.h"
@@ -68,6 +69,13 @@ public:
             const bool same = x.data == out.data;
             const MatrixView<const Bf16> from = same ? MatrixView<const Bf16>(result) : s.in(x);
             ops_.rms_norm(from, s.in(weight), eps, result);
+        });
+    }
+    void norm_quantise(MatrixView<const Bf16> x, std::span<const Bf16> weight, float eps,
+                       MatrixView<Bf16> out, Fp8Rows quantised) override {
+        run([&](Stage& s) {
+            ops_.norm_quantise(s.in(x), s.in(weight), eps, s.out(out),
+                               {s.out(quantised.codes), s.out(quantised.scales)});
         });
     }
     void head_norm(MatrixView<Bf16> q, float eps) override {
@@ -166,6 +174,40 @@ public:
                MatrixView<float> weights) override {
         run([&](Stage& s) {
             ops_.route(s.in(logits), s.in(bias), s.in(fixed), config, s.out(ids), s.out(weights));
+        });
+    }
+    void expert(const LinearInput& x, std::span<const int32_t> rows, const ExpertWeights& weights,
+                std::span<const float> route_weights, float limit, MatrixView<Bf16> out) override {
+        const ExpertCall call{weights, rows, route_weights, out};
+        experts(x, {&call, 1}, limit);
+    }
+    void experts(const LinearInput& x, std::span<const ExpertCall> calls, float limit) override {
+        std::vector<ExpertCall> computed;
+        int64_t pairs = 0;
+        for (const ExpertCall& call : calls) {
+            if (cuda::computes(call.weights)) {
+                computed.push_back(call);
+                pairs += static_cast<int64_t>(call.rows.size());
+            } else {
+                ReferenceOps::expert(x, call.rows, call.weights, call.route_weights, limit,
+                                     call.out);
+            }
+        }
+        if (computed.empty()) return;
+        const int64_t inner = computed[0].weights.w1.rows;
+        run([&](Stage& s) {
+            for (ExpertCall& call : computed) {
+                for (LinearWeight* weight : {&call.weights.w1, &call.weights.w2, &call.weights.w3})
+                    *weight = s.in(*weight);
+                call.rows = s.in(call.rows);
+                call.route_weights = s.in(call.route_weights);
+                call.out = s.out(call.out);
+            }
+            const auto scratch = *cuda::DeviceMemory::allocate(
+                static_cast<size_t>(cuda::expert_scratch_bytes(pairs, inner, 1)));
+            LinearInput input;
+            input.quantised = {in(s, x.quantised.codes), in(s, x.quantised.scales)};
+            cuda::experts(input, computed, limit, scratch, {});
         });
     }
 

@@ -7,7 +7,7 @@
 namespace millrace::cuda_sim {
 namespace {
 
-enum class Numbers { kBf16, kE4m3 };
+enum class Numbers { kBf16, kF16, kE4m3 };
 
 template <Numbers kNumbers>
 __global__ void multiply_kernel(TensorTask t) {
@@ -29,6 +29,8 @@ __global__ void multiply_kernel(TensorTask t) {
     cuda::Sums sums{{rows[0][0], rows[0][1], rows[1][0], rows[1][1]}};
     if constexpr (kNumbers == Numbers::kBf16) {
         cuda::multiply_bf16(left, right, sums);
+    } else if constexpr (kNumbers == Numbers::kF16) {
+        cuda::multiply_f16(left, right, sums);
     } else {
         cuda::multiply_e4m3(left, right, sums);
     }
@@ -41,6 +43,9 @@ constexpr cuda::LaunchConfig kOneWarp{{1, 1, 1}, 32, 0};
 
 void multiply_on_warp_bf16(const TensorTask& task) {
     cuda::launch<multiply_kernel<Numbers::kBf16>>(kOneWarp, {}, task);
+}
+void multiply_on_warp_f16(const TensorTask& task) {
+    cuda::launch<multiply_kernel<Numbers::kF16>>(kOneWarp, {}, task);
 }
 void multiply_on_warp_e4m3(const TensorTask& task) {
     cuda::launch<multiply_kernel<Numbers::kE4m3>>(kOneWarp, {}, task);

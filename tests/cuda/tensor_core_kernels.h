@@ -12,6 +12,7 @@ struct TensorTask {
     bool wait;         // for the copies, as one must
 };
 void multiply_on_warp_bf16(const TensorTask& task);  // 16 values a row
+void multiply_on_warp_f16(const TensorTask& task);   // 16
 void multiply_on_warp_e4m3(const TensorTask& task);  // 32
 
 }  // namespace millrace::cuda_sim

@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "core/base/random.h"
@@ -38,7 +39,9 @@ std::vector<float> product(const std::vector<T>& a, const std::vector<T>& b,
     const OnGpu<float> sums(c);
     const TensorTask task{left.memory.template as<uint8_t>(), right.memory.template as<uint8_t>(),
                           sums.memory.template as<float>(), true};
-    sizeof(T) == 2 ? multiply_on_warp_bf16(task) : multiply_on_warp_e4m3(task);
+    if constexpr (std::is_same_v<T, Bf16>) multiply_on_warp_bf16(task);
+    if constexpr (std::is_same_v<T, uint16_t>) multiply_on_warp_f16(task);
+    if constexpr (std::is_same_v<T, uint8_t>) multiply_on_warp_e4m3(task);
     const auto violations = take_violations();
     REQUIRE_MESSAGE(violations.empty(), (violations.empty() ? "" : violations[0].text()));
     return sums.values();
@@ -60,6 +63,34 @@ TEST_CASE("products of short bf16 numbers are exact, wherever they lie") {
             for (size_t k = 0; k < 16; ++k)
                 want += to_float(a[i * 16 + k]) * to_float(b[j * 16 + k]);
             CHECK(sums[i * 8 + j] == want);
+        }
+    }
+}
+
+TEST_CASE("products of f16 are exact, of its smallest numbers too, and NaN is NaN") {
+    // m · 2⁻²⁴, subnormal below 1024, and 2 and 1½ with both signs.
+    constexpr uint16_t kTwo = 0x4000, kMinusThreeHalves = 0xBE00, kNan = 0x7E01, kInfinity = 0x7C00;
+    Random random(6);
+    std::vector<uint16_t> a(16 * 16), b(8 * 16);
+    for (uint16_t& v : a) v = static_cast<uint16_t>(random.below(2048));
+    for (uint16_t& v : b) v = random.below(2) == 0 ? kTwo : kMinusThreeHalves;
+    a[5 * 16 + 3] = kNan;
+    a[6 * 16 + 3] = kInfinity;
+    const auto sums = product(a, b, std::vector<float>(128, 0));
+    for (size_t i = 0; i < 16; ++i) {
+        for (size_t j = 0; j < 8; ++j) {
+            double want = 0;
+            for (size_t k = 0; k < 16; ++k) {
+                const double left = std::ldexp(a[i * 16 + k], -24);
+                want += left * (b[j * 16 + k] == kTwo ? 2 : -1.5);
+            }
+            if (i == 5) {
+                CHECK(std::isnan(sums[i * 8 + j]));
+            } else if (i == 6) {
+                CHECK(std::isinf(sums[i * 8 + j]));
+            } else {
+                CHECK(static_cast<double>(sums[i * 8 + j]) == want);
+            }
         }
     }
 }

@@ -49,6 +49,21 @@ TEST_CASE("a limit below the plan: the sentence names plan, limit, and a budget 
     CHECK(check_limit(smaller, 7, 2182 * kMiB).ok());
 }
 
+TEST_CASE("what lies on a GPU is no memory of the host's, and must fit the GPU") {
+    MemoryPlan plan = some_plan();
+    CHECK(plan.gpu_bytes() == 0);
+    CHECK(check_gpu(plan, 0).ok());
+    plan.on_gpu = true;
+    CHECK(plan.gpu_bytes() == 1150 * kMiB);
+    CHECK(plan.host_bytes() == 4000 * kMiB);
+    CHECK(check_limit(plan, 7, 4032 * kMiB).ok());
+    CHECK(check_gpu(plan, 1150 * kMiB).ok());
+    const Status refused = check_gpu(plan, 1149 * kMiB);
+    CHECK(says(refused, "the GPU has 1.12 GiB free, and 1.12 GiB are needed there"));
+    CHECK(says(refused, "--ops cpu"));
+    CHECK(plan.text().find("on the GPU: one chunk") != std::string::npos);
+}
+
 TEST_CASE("a limit below everything: no budget is advised that would not do") {
     const Status refused = check_limit(some_plan(), 7, 1200 * kMiB);
     CHECK(says(refused, "--context"));

@@ -43,13 +43,15 @@ public:
         pass<int64_t>({layer, "indexer", tokens_}, shifted);
     }
     // Entries lie in the KV state once the layer has run.
-    void entries(LayerId layer, LayerKv& kv) {
+    void entries(Ops& ops, LayerId layer, LayerKv& kv) {
         if (kv.kind == LayerKind::kWindow) return;
         const int64_t count = tokens_ / kv.compressor.ratio;
         std::vector<Bf16> values;
         double row[kHeadDim];
         for (int64_t i = 0; i < count; ++i) {
-            reference::decode_row(*kv.entry(i), row);
+            KvRow entry;
+            REQUIRE(ops.read(&entry, kv.entry(i), sizeof(entry)).ok());
+            reference::decode_row(entry, row);
             for (const double v : row) values.push_back(to_bf16(static_cast<float>(v)));
         }
         pass<Bf16>({layer, "compressor", count}, values);
@@ -82,16 +84,19 @@ void walk_layers(Runtime& runtime, const GoldenTrace& trace, TraceWatcher& watch
     const ModelWeights& weights = runtime.checkpoint().weights();
     const auto n = static_cast<int64_t>(trace.tokens.size());
     Step& step = runtime.step();
-    std::vector<Bf16> streams(static_cast<size_t>(n * kStreams * config.hidden));
-    const MatrixView<Bf16> view(streams.data(), n, kStreams * config.hidden);
+    Ops& ops = step.context().ops;
+    const int64_t cols = kStreams * config.hidden;
+    const auto memory = ops.allocate(static_cast<size_t>(n * cols) * sizeof(Bf16), HugePages::kNo);
+    REQUIRE(memory.ok());
+    const MatrixView<Bf16> view(memory->as<Bf16>(), n, cols);
     Taps taps(trace, watcher);
     for (int32_t l = 0; l < config.layer_count(); ++l) {
         Session session = new_session(runtime);
         if (l == 0) {
             REQUIRE(step.embed(trace.tokens, view).ok());
         } else {
-            std::ranges::copy(trace.tensors.values<Bf16>(cat("layers.", l - 1, ".streams")),
-                              streams.begin());
+            const auto streams = trace.tensors.values<Bf16>(cat("layers.", l - 1, ".streams"));
+            REQUIRE(ops.write(view.data, streams.data(), streams.size() * sizeof(Bf16)).ok());
         }
         LayerKv& kv = session.kv().layer(LayerId{l});
         step.observe(&taps);
@@ -99,7 +104,7 @@ void walk_layers(Runtime& runtime, const GoldenTrace& trace, TraceWatcher& watch
                                            weights.layers[static_cast<size_t>(l)], kv, view);
         step.observe(nullptr);
         REQUIRE(done.ok());
-        taps.entries(LayerId{l}, kv);
+        taps.entries(ops, LayerId{l}, kv);
     }
 }
 
@@ -111,7 +116,7 @@ void walk_model(Runtime& runtime, const GoldenTrace& trace, Session& session,
     runtime.step().observe(nullptr);
     REQUIRE(done.ok());
     for (int32_t l = 0; l < runtime.config().layer_count(); ++l)
-        taps.entries(LayerId{l}, session.kv().layer({l}));
+        taps.entries(runtime.step().context().ops, LayerId{l}, session.kv().layer({l}));
 }
 
 }  // namespace millrace::test

@@ -37,6 +37,13 @@ TEST_CASE("an answer's numbers are remembered and told in one line") {
           "4.1 tok/s · drive 50 % of its limit · 81 % from memory");
 }
 
+TEST_CASE("a GPU that stopped working is told") {
+    AnswerStats alone = stats();
+    alone.lost_gpu = true;
+    CHECK(foot_of(remembered(alone, -1), {.measured = 1e9})
+              .ends_with(" · 81 % from memory · the GPU stopped working, the CPU goes on"));
+}
+
 TEST_CASE("the first answer is no limit of its own") {
     const AnswerFacts facts = remembered(stats(), -1);
     CHECK(foot_of(facts, {.best = 9.2e8, .answers = 1}) ==

@@ -12,39 +12,6 @@
 
 namespace millrace::cuda {
 
-#if !defined(__CUDACC__)
-// One lane's part of the product below, for the simulator.
-struct ByteProduct {
-    int32_t* sums;
-    const uint32_t* a;
-    const uint32_t* b;
-};
-
-__attribute__((no_sanitize("thread"))) inline void unpack(uint32_t word, int32_t* out) {
-    for (int i = 0; i < 4; ++i) out[i] = static_cast<int8_t>(word >> (8 * i) & 255u);
-}
-
-__attribute__((no_sanitize("thread"))) inline void multiply_bytes(void* const* lanes, uint32_t) {
-    int32_t a[16][32], b[8][32];
-    for (int lane = 0; lane < kWarp; ++lane) {
-        const auto* own = static_cast<const ByteProduct*>(lanes[lane]);
-        const int row = lane / 4, k = lane % 4 * 4;
-        for (int i = 0; i < 4; ++i) unpack(own->a[i], &a[row + i % 2 * 8][k + i / 2 * 16]);
-        for (int i = 0; i < 2; ++i) unpack(own->b[i], &b[row][k + i * 16]);
-    }
-    for (int lane = 0; lane < kWarp; ++lane) {
-        const auto* own = static_cast<const ByteProduct*>(lanes[lane]);
-        for (int i = 0; i < 4; ++i) {
-            const int32_t* left = a[lane / 4 + i / 2 * 8];
-            const int32_t* right = b[lane % 4 * 2 + i % 2];
-            int32_t sum = 0;
-            for (int k = 0; k < 32; ++k) sum += left[k] * right[k];
-            own->sums[i] += sum;
-        }
-    }
-}
-#endif
-
 // sums += A·B, A [16][32] and B [32][8] signed bytes. Lane 4r + j holds of A the bytes k = 4j … 4j + 3 of rows r (a[0]) and
 // r + 8 (a[1]), and k + 16 of them (a[2], a[3]); of B those of column r, k (b[0]) and k + 16 (b[1]); of the sums columns
 // 2j, 2j + 1 of rows r (sums[0], [1]) and r + 8.
@@ -56,9 +23,7 @@ __device__ inline void add_byte_products(int32_t (&sums)[4], const uint32_t (&a)
         : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
-    ByteProduct own{sums, a, b};
-    cuda_sim::collective("add_byte_products", 0xFFFFFFFFu, &own, multiply_bytes,
-                         cuda_sim::Place::current());
+    cuda_sim::multiply_s8(a, b, sums);
 #endif
 }
 

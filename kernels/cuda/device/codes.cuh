@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "core/base/types.h"
+#include "kernels/cuda/device/low_bit.cuh"
 #include "quant/float_codes.h"
 #include "quant/linear_weight.h"
 
@@ -34,10 +35,21 @@ __device__ inline void decode_e4m3(const uint4& words, float (&out)[16]) {
     if (nan != 0) out[0] = std::bit_cast<float>(0x7FC00000u);
 }
 
-// Part `part` of a lane's 16 bytes of weights: 16 columns of FP8, 16 of 32 of FP4, 8 of BF16, 4 of F32.
+// Part `part` of a lane's 16 bytes of weights: 16 columns of FP8, 16 of 32 of FP4 and of a block, 8 of BF16, 4 of F32.
+// `mark`: a block's byte.
 template <WeightFormat kFormat, int kCount>
-__device__ inline void decode_part(const uint4& words, int part, float (&out)[kCount]) {
-    if constexpr (kFormat == WeightFormat::kFp8) {
+__device__ inline void decode_part(const uint4& words, int part, float (&out)[kCount],
+                                   [[maybe_unused]] uint32_t mark = 0) {
+    if constexpr (is_low_bit(kFormat)) {
+        uint32_t book[kBookWords<kFormat>];
+        load_book<kFormat>(book_of(mark), book);
+        for (int half = 0; half < 2; ++half) {
+            // Of columns 16·part + 8·half.
+            const EightCodes codes{word_of(words, part) >> (16 * half),
+                                   words.z >> (16 * half + 4 * part)};
+            levels_to_floats(levels_of<kFormat>(codes, book), out + 8 * half);
+        }
+    } else if constexpr (kFormat == WeightFormat::kFp8) {
         decode_e4m3(words, out);
     } else if constexpr (kFormat == WeightFormat::kFp4) {
         for (int i = 0; i < kCount; ++i) {

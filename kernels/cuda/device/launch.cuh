@@ -9,17 +9,22 @@
 
 namespace millrace::cuda {
 
-// A launch that fails means that the context is lost: nothing on this device can be trusted any more.
+// A launch that fails leaves its error behind as the last one; whoever waits for results asks for that (CudaOps::read).
 template <auto kKernel, class Task>
 void launch(const LaunchConfig& config, Stream stream, const Task& task) {
     const dim3 blocks(config.blocks.x, config.blocks.y, config.blocks.z);
     if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return;
 #if defined(__CUDACC__)
+    // Beyond this a kernel has to be allowed its shared memory.
+    if (config.shared_bytes > 48 * 1024) {
+        ENSURE(cudaFuncSetAttribute(reinterpret_cast<const void*>(kKernel),
+                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(config.shared_bytes)) == cudaSuccess);
+    }
     void* arguments[] = {const_cast<Task*>(&task)};
-    const cudaError_t error =
+    static_cast<void>(
         cudaLaunchKernel(reinterpret_cast<const void*>(kKernel), blocks, dim3(config.threads),
-                         arguments, config.shared_bytes, static_cast<cudaStream_t>(stream.handle));
-    ENSURE(error == cudaSuccess);
+                         arguments, config.shared_bytes, static_cast<cudaStream_t>(stream.handle)));
 #else
     static_cast<void>(stream);
     cuda_sim::launch<kKernel>(blocks, dim3(config.threads), config.shared_bytes, task);

@@ -1,8 +1,8 @@
 #pragma once
 // Tensor cores, and what feeds them: matrices from shared memory, copies into it that do not wait.
 //
-//   multiply   c[16][8] += a[16][k]·b[k][8] of a warp: k = 16 in bf16 (sm_80), k = 32 in e4m3 (sm_89); sums in fp32, which
-//              the hardware aligns and cuts off: products are exact, their sum is not rounded to nearest
+//   multiply   c[16][8] += a[16][k]·b[k][8] of a warp: k = 16 in bf16 and f16 (sm_80), k = 32 in e4m3 (sm_89); sums in
+//              fp32, which the hardware aligns and cuts off: products are exact, their sum is not rounded to nearest
 //   fragments  lane l, g = l / 4, t = l % 4:   a: rows g, g + 8, k from 2t (e4m3: 4t), and the same 8 (16) further on
 //                                              b: column g, the same k       c: rows g, g + 8, columns 2t, 2t + 1
 //   matrices   four 8×8 of bf16 (or of two e4m3 each): lane l names 16 bytes, row l % 8 of matrix l / 8
@@ -30,11 +30,27 @@ __device__ inline void multiply_bf16(const Left& a, const Right& b, Sums& c) {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
         "{%8,%9}, "
-        "{%0,%1,%2,%3};"
-        : "+f"(c.at[0]), "+f"(c.at[1]), "+f"(c.at[2]), "+f"(c.at[3])
-        : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b.at[0]), "r"(b.at[1]));
+        "{%10,%11,%12,%13};"
+        : "=f"(c.at[0]), "=f"(c.at[1]), "=f"(c.at[2]), "=f"(c.at[3])
+        : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b.at[0]), "r"(b.at[1]),
+          "f"(c.at[0]), "f"(c.at[1]), "f"(c.at[2]), "f"(c.at[3]));
 #else
     cuda_sim::multiply_bf16(a.at, b.at, c.at);
+#endif
+}
+
+// The same with f16, of which e4m3 and e2m1 are a part.
+__device__ inline void multiply_f16(const Left& a, const Right& b, Sums& c) {
+#if defined(__CUDACC__)
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+        "{%8,%9}, "
+        "{%10,%11,%12,%13};"
+        : "=f"(c.at[0]), "=f"(c.at[1]), "=f"(c.at[2]), "=f"(c.at[3])
+        : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b.at[0]), "r"(b.at[1]),
+          "f"(c.at[0]), "f"(c.at[1]), "f"(c.at[2]), "f"(c.at[3]));
+#else
+    cuda_sim::multiply_f16(a.at, b.at, c.at);
 #endif
 }
 

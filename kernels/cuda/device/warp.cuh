@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <bit>
 #include <cstdint>
 
 #include "kernels/cuda/config.h"
@@ -13,6 +14,15 @@ inline constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
 
 __device__ inline int lane_of_thread() { return static_cast<int>(threadIdx.x % kWarp); }
 __device__ inline int warp_of_thread() { return static_cast<int>(threadIdx.x / kWarp); }
+
+// How many bits are set.
+__device__ inline int32_t bits_of(uint32_t lanes) {
+#if defined(__CUDACC__)
+    return __popc(lanes);
+#else
+    return std::popcount(lanes);
+#endif
+}
 
 // Every lane gets the sum: the same tree for all of them, since addition commutes.
 __device__ inline float sum_of_warp(float value) {

@@ -58,9 +58,14 @@ void vector_store(void* to, const T& value) {
     store_bytes_together(to, &value, sizeof(T));
 }
 
+// byte_product.cpp; kernels/cuda/device/byte_product.cuh says what it does.
+void multiply_s8(const uint32_t (&a)[4], const uint32_t (&b)[2], int32_t (&c)[4],
+                 Place place = Place::current());
 // tensor_core.cpp; kernels/cuda/device/tensor_core.cuh says what they do.
 void multiply_bf16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4],
                    Place place = Place::current());
+void multiply_f16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4],
+                  Place place = Place::current());
 void multiply_e4m3(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4],
                    Place place = Place::current());
 void load_matrices(const void* own_row, uint32_t (&out)[4], Place place = Place::current());
@@ -214,8 +219,24 @@ inline uint32_t atomicCAS(uint32_t* at, uint32_t compare, uint32_t value) {
 inline void __threadfence() {}
 
 // The part of the runtime that the product calls.
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2 };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorIllegalState = 401,
+};
+enum cudaMemcpyKind {
+    cudaMemcpyHostToDevice = 1,
+    cudaMemcpyDeviceToHost = 2,
+    cudaMemcpyDeviceToDevice = 3,
+};
+struct cudaDeviceProp {
+    char name[256];
+    size_t totalGlobalMem;
+    int major, minor;
+};
 using cudaStream_t = struct CUstream_st*;
 
 cudaError_t cudaMalloc(void** at, size_t bytes);
@@ -226,6 +247,12 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* all);
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t error);
 
 namespace millrace::cuda_sim {

@@ -2,6 +2,7 @@
 
 #include <link.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "tests/support/cuda_sim/machine.h"
@@ -28,18 +29,24 @@ int find_thread_locals(dl_phdr_info* info, size_t, void* out) {
 
 }  // namespace
 
-Machine::Machine() {
-    dl_iterate_phdr(find_thread_locals, &static_shared_);
+Machine::Machine() : fibers_(&Machine::run_thread, this) {
+    dl_iterate_phdr(find_thread_locals, &static_region_.range);
     image_ = {reinterpret_cast<uintptr_t>(&__executable_start), reinterpret_cast<uintptr_t>(&_end)};
-    static_shadow_ = std::make_unique<Shadow>(static_shared_.end - static_shared_.begin);
+    static_shadow_ =
+        std::make_unique<Shadow>(static_region_.range.end - static_region_.range.begin);
     dynamic_memory_ = std::make_unique<std::byte[]>(kDynamicSharedMax + kAlignment);
     const auto begin = reinterpret_cast<uintptr_t>(dynamic_memory_.get());
-    dynamic_shared_.begin = (begin + kAlignment - 1) / kAlignment * kAlignment;
-    dynamic_shared_.end = dynamic_shared_.begin;
+    dynamic_region_.range.begin = (begin + kAlignment - 1) / kAlignment * kAlignment;
+    dynamic_region_.range.end = dynamic_region_.range.begin;
     dynamic_shadow_ = std::make_unique<Shadow>(kDynamicSharedMax);
+    static_region_.shadow = static_shadow_.get();
+    dynamic_region_.shadow = dynamic_shadow_.get();
+    static_region_.shared = dynamic_region_.shared = true;
+    global_.written_first = kFirstEpoch;
+    std::ranges::fill(recent_, &nowhere_);
 }
 
-void* Machine::dynamic_shared() { return reinterpret_cast<void*>(dynamic_shared_.begin); }
+void* Machine::dynamic_shared() { return reinterpret_cast<void*>(dynamic_region_.range.begin); }
 
 // Before and behind every allocation lies memory that belongs to nobody.
 void* Machine::allocate(size_t bytes) {
@@ -47,16 +54,19 @@ void* Machine::allocate(size_t bytes) {
     auto* memory = static_cast<std::byte*>(std::aligned_alloc(kAlignment, whole));
     if (memory == nullptr) return nullptr;
     const auto begin = reinterpret_cast<uintptr_t>(memory + kAlignment);
-    allocations_.insert_or_assign(
-        begin + bytes, Allocation{{begin, begin + bytes}, std::make_unique<Shadow>(bytes)});
+    auto shadow = std::make_unique<Shadow>(bytes);
+    const Region region{{begin, begin + bytes}, shadow.get(), false};
+    allocations_.insert_or_assign(begin + bytes, Allocation{region, std::move(shadow)});
+    std::ranges::fill(recent_, &nowhere_);
     return memory + kAlignment;
 }
 
 bool Machine::release(void* at) {
     const auto begin = reinterpret_cast<uintptr_t>(at);
     for (auto i = allocations_.lower_bound(begin); i != allocations_.end(); ++i) {
-        if (i->second.range.begin != begin) continue;
+        if (i->second.region.range.begin != begin) continue;
         allocations_.erase(i);
+        std::ranges::fill(recent_, &nowhere_);
         std::free(static_cast<std::byte*>(at) - kAlignment);
         return true;
     }
@@ -65,32 +75,39 @@ bool Machine::release(void* at) {
 
 Machine::Allocation* Machine::find(uintptr_t at) {
     const auto i = allocations_.upper_bound(at);
-    return i != allocations_.end() && i->second.range.begin <= at ? &i->second : nullptr;
+    return i != allocations_.end() && i->second.region.range.begin <= at ? &i->second : nullptr;
 }
 
 bool Machine::host_access(const void* at, size_t bytes, bool define) {
     if (bytes == 0) return true;
     const auto begin = reinterpret_cast<uintptr_t>(at);
     Allocation* allocation = find(begin);
-    if (allocation == nullptr || !allocation->range.holds(begin, bytes)) return false;
-    if (define) allocation->shadow->define(begin - allocation->range.begin, bytes);
+    if (allocation == nullptr || !allocation->region.range.holds(begin, bytes)) return false;
+    if (define) allocation->shadow->define(begin - allocation->region.range.begin, bytes);
     return true;
 }
 
-void Machine::check_shadow(Shadow& shadow, size_t offset, size_t bytes, Access access,
-                           bool shared) {
-    const char* where = shared ? "shared memory, " : "global memory, ";
-    if (access != Access::kWrite && !shadow.defined(offset, bytes)) {
-        fail(shared ? Fault::kUninitialisedShared : Fault::kUninitialisedGlobal,
-             where + std::to_string(bytes) + " bytes at byte " + std::to_string(offset) +
-                 " are read, nobody wrote them");
+// Where an access goes, and that it may; null for what is read outside the memory of kernels.
+Machine::Region* Machine::region_of(uintptr_t at, size_t bytes, Access access) {
+    for (Region* region : {&static_region_, &dynamic_region_}) {
+        if (!region->range.begins(at)) continue;
+        const ByteRange& range = region->range;
+        if (!range.holds(at, bytes)) {
+            fail(Fault::kSharedBounds, std::to_string(bytes) + " bytes at byte " +
+                                           std::to_string(at - range.begin) + " of " +
+                                           std::to_string(range.end - range.begin));
+        }
+        return region;
     }
-    // Shared memory is new with every block: what other blocks did there is as if in another launch.
-    const Toucher who{shared ? blocks_begun_ : launch_, block_number_, current_index(), barriers_,
-                      current().warp_barriers};
-    if (const auto race = shadow.touch(offset, bytes, access, who)) {
-        fail(Fault::kRace, where + *race);
+    Allocation* allocation = find(at);
+    if (allocation != nullptr && allocation->region.range.holds(at, bytes)) {
+        return &allocation->region;
     }
+    outside(at, bytes);
+    if (access != Access::kRead) {
+        fail(Fault::kConstantWritten, "parameters and constants are not written");
+    }
+    return nullptr;
 }
 
 // An access to no memory of kernels: allowed are the parameters and the constants of the program.
@@ -100,15 +117,15 @@ void Machine::outside(uintptr_t at, size_t bytes) {
         fail(Fault::kForeignStack, "a local variable of another thread");
     }
     const auto dynamic =
-        ByteRange{dynamic_shared_.begin, dynamic_shared_.begin + kDynamicSharedMax};
+        ByteRange{dynamic_region_.range.begin, dynamic_region_.range.begin + kDynamicSharedMax};
     if (dynamic.begins(at)) {
-        fail(Fault::kSharedBounds, "byte " + std::to_string(at - dynamic.begin) +
-                                       " of dynamic shared memory of " +
-                                       std::to_string(dynamic_shared_.end - dynamic_shared_.begin));
+        fail(Fault::kSharedBounds,
+             "byte " + std::to_string(at - dynamic.begin) + " of dynamic shared memory of " +
+                 std::to_string(dynamic_region_.range.end - dynamic_region_.range.begin));
     }
     std::string near = "no allocation is near";
     for (const auto& [end, allocation] : allocations_) {
-        const ByteRange& range = allocation.range;
+        const ByteRange& range = allocation.region.range;
         const std::string size = std::to_string(range.end - range.begin) + " bytes";
         if (at < range.begin && range.begin - at <= kAlignment) {
             near = std::to_string(range.begin - at) + " bytes before an allocation of " + size;
@@ -120,33 +137,3 @@ void Machine::outside(uintptr_t at, size_t bytes) {
 }
 
 }  // namespace millrace::cuda_sim
-
-using millrace::cuda_sim::machine;
-
-cudaError_t cudaMalloc(void** at, size_t bytes) {
-    *at = machine().allocate(bytes);
-    return *at == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
-}
-cudaError_t cudaFree(void* at) {
-    return at == nullptr || machine().release(at) ? cudaSuccess : cudaErrorInvalidValue;
-}
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t) {
-    const bool down = kind == cudaMemcpyDeviceToHost;
-    if (!machine().host_access(down ? from : to, bytes, !down)) return cudaErrorInvalidValue;
-    if (bytes > 0) std::memcpy(to, from, bytes);
-    return cudaSuccess;
-}
-cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-    *stream = nullptr;
-    return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaGetDeviceCount(int* count) {
-    *count = 1;
-    return cudaSuccess;
-}
-const char* cudaGetErrorString(cudaError_t error) {
-    return error == cudaSuccess ? "no error" : "invalid value or out of memory";
-}

@@ -4,69 +4,41 @@
 
 namespace millrace::cuda_sim {
 
-void Shadow::define(size_t first, size_t count, bool defined) {
-    std::fill_n(defined_.begin() + static_cast<std::ptrdiff_t>(first), count,
-                static_cast<uint8_t>(defined));
+void Shadow::define(size_t first, size_t count) {
+    std::fill_n(writes_.begin() + static_cast<std::ptrdiff_t>(first), count,
+                Stamp{kFirstEpoch} << kEpochShift);
 }
 
-bool Shadow::defined(size_t first, size_t count) const {
-    const auto begin = defined_.begin() + static_cast<std::ptrdiff_t>(first);
-    return std::all_of(begin, begin + static_cast<std::ptrdiff_t>(count),
-                       [](uint8_t d) { return d != 0; });
-}
-
-// Two accesses are ordered by a launch, by a barrier of their block, by a barrier of their warp, or made by one thread.
-bool Shadow::races(const Toucher& earlier, Company company, const Toucher& now) {
-    if (earlier.launch != now.launch) return false;
-    if (earlier.block != now.block || company == Company::kGrid) return true;
-    if (earlier.barriers != now.barriers) return false;
-    if (company == Company::kBlock || earlier.thread / 32 != now.thread / 32) return true;
-    if (company == Company::kAlone && earlier.thread == now.thread) return false;
-    return earlier.warp_barriers == now.warp_barriers;
-}
-
-void Shadow::note_read(Cell& cell, const Toucher& who) {
-    const Toucher& last = cell.read;
-    Company company = Company::kAlone;
-    if (last.launch == who.launch) {
-        if (last.block != who.block || cell.readers == Company::kGrid) {
-            company = Company::kGrid;
-        } else if (last.barriers == who.barriers) {
-            if (last.thread / 32 != who.thread / 32 || cell.readers == Company::kBlock) {
-                company = Company::kBlock;
-            } else if (last.warp_barriers == who.warp_barriers &&
-                       (last.thread != who.thread || cell.readers == Company::kWarp)) {
-                company = Company::kWarp;
-            }
-        }
-    }
-    cell.read = who;
-    cell.readers = company;
-}
-
-std::optional<std::string> Shadow::touch(size_t first, size_t count, Access access,
-                                         const Toucher& who) {
-    const auto describe = [](const char* what, const Toucher& other, size_t at) {
-        return "byte " + std::to_string(at) + " was " + what + " by thread " +
-               std::to_string(other.thread) + " of block " + std::to_string(other.block) +
-               " with no barrier between";
+template <Access kAccess>
+Shadow::Finding Shadow::touch_bytes(size_t first, size_t count, const Moment& moment) {
+    const size_t end = first + count;
+    // Runs of bytes with one history have one verdict. A byte that nobody wrote goes before a race at another.
+    const auto end_of_run = [&](size_t i) {
+        const Stamp write = writes_[i], read = reads_[i];
+        while (i < end && writes_[i] == write && reads_[i] == read) ++i;
+        return i;
     };
-    for (size_t i = first; i < first + count; ++i) {
-        Cell& cell = cells_[i];
-        const bool both_atomic = access == Access::kAtomic && cell.atomic;
-        if (!both_atomic && races(cell.write, Company::kAlone, who)) {
-            return describe("written", cell.write, i);
+    Finding race;
+    for (size_t i = first; i < end; i = end_of_run(i)) {
+        const Verdict verdict = judge<kAccess>(writes_[i], reads_[i], moment);
+        if (verdict == Verdict::kUnwritten) return {verdict, i, writes_[i]};
+        if (verdict != Verdict::kFine && race.verdict == Verdict::kFine) {
+            race = {verdict, i, verdict == Verdict::kRaceWithRead ? reads_[i] : writes_[i]};
         }
-        if (access == Access::kRead) {
-            note_read(cell, who);
-            continue;
-        }
-        if (races(cell.read, cell.readers, who)) return describe("read", cell.read, i);
-        cell.write = who;
-        cell.atomic = access == Access::kAtomic;
-        defined_[i] = 1;
     }
-    return std::nullopt;
+    if (race.verdict != Verdict::kFine) return race;
+    for (size_t i = first; i < end;) {
+        const size_t next = end_of_run(i);
+        const Stamp stamp =
+            kAccess == Access::kRead ? read_after(reads_[i], moment) : written(kAccess, moment);
+        std::vector<Stamp>& stamps = kAccess == Access::kRead ? reads_ : writes_;
+        for (; i < next; ++i) stamps[i] = stamp;
+    }
+    return {};
 }
+
+template Shadow::Finding Shadow::touch_bytes<Access::kRead>(size_t, size_t, const Moment&);
+template Shadow::Finding Shadow::touch_bytes<Access::kWrite>(size_t, size_t, const Moment&);
+template Shadow::Finding Shadow::touch_bytes<Access::kAtomic>(size_t, size_t, const Moment&);
 
 }  // namespace millrace::cuda_sim

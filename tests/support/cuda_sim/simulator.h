@@ -58,6 +58,8 @@ struct Violation {
 struct Options {
     uint64_t seed = 0;
     bool statistics = false;  // counts what warps access together; several times slower
+    // A thread that makes more accesses without waiting once will never end.
+    int64_t accesses_max = 200'000'000;
 };
 void set_options(const Options& options);
 

@@ -1,7 +1,7 @@
 // Tensor cores, matrices from shared memory, and copies that do not wait.
 //
-// The sums: products are exact. The accumulator and the products of a block (8 of bf16, all 32 of e4m3) are aligned to the
-// largest exponent among them, cut off behind 24 bits of bf16 and behind 13 of e4m3, added exactly, and cut off again to
+// The sums: products are exact. The accumulator and the products of a block (8 of bf16 or f16, all 32 of e4m3) are
+// aligned to the largest exponent among them, cut off behind 24 bits (13 of e4m3), added exactly, and cut off again to
 // fp32. Published measurements of the hardware find such blocks and cuts, with more or fewer bits and longer blocks from
 // one generation to the next; this is the coarse end of them. No kernel may count on more.
 
@@ -48,6 +48,18 @@ struct Fragments {
 double bf16_of(uint32_t word, int i) {
     return static_cast<double>(to_float(Bf16{static_cast<uint16_t>(word >> (16 * i))}));
 }
+double f16_of(uint32_t word, int i) {
+    const uint32_t bits = word >> (16 * i) & 0xFFFFu;
+    const uint32_t exponent = bits >> 10 & 31u, mantissa = bits & 1023u;
+    double size = 0;
+    if (exponent == 31) {
+        size = mantissa == 0 ? HUGE_VAL : NAN;
+    } else {
+        const uint32_t whole = exponent == 0 ? mantissa : mantissa + 1024u;
+        size = std::ldexp(whole, static_cast<int>(std::max(exponent, 1u)) - 25);
+    }
+    return (bits & 0x8000u) != 0 ? -size : size;
+}
 double e4m3_of(uint32_t word, int i) {
     return static_cast<double>(e4m3_value(static_cast<uint8_t>(word >> (8 * i))));
 }
@@ -93,6 +105,15 @@ void multiply_bf16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4]
     Fragments own{a, b, c};
     const auto resolve = [](void* const* arguments, uint32_t) {
         multiply_all<2>(arguments, bf16_of, 8, 24);
+    };
+    machine().collective("a product of tensor cores", ~0U, &own, resolve, place, false);
+}
+
+void multiply_f16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4], Place place) {
+    const Unchecked unchecked;
+    Fragments own{a, b, c};
+    const auto resolve = [](void* const* arguments, uint32_t) {
+        multiply_all<2>(arguments, f16_of, 8, 24);
     };
     machine().collective("a product of tensor cores", ~0U, &own, resolve, place, false);
 }

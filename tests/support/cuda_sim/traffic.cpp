@@ -13,27 +13,30 @@ void add(WarpTraffic& total, int64_t taken, int64_t needed) {
     total.worst = std::max(total.worst, static_cast<double>(taken) / static_cast<double>(needed));
 }
 
-// Wavefronts of one access: 32 banks of 4 bytes; 8-byte accesses go by half warps, 16-byte ones by quarters.
-void count_shared(const std::vector<uintptr_t>& lanes, size_t bytes, WarpTraffic& total) {
+// Wavefronts of one access: 32 banks of 4 bytes; 8-byte accesses go by half warps, 16-byte ones by quarters. 0: of a lane
+// that takes no part.
+void count_shared(const std::array<uintptr_t, 32>& lanes, size_t bytes, WarpTraffic& total) {
     const size_t part = bytes <= 4 ? 32 : bytes == 8 ? 16 : 8;
     int64_t taken = 0, needed = 0;
     for (size_t first = 0; first < lanes.size(); first += part) {
         std::set<uintptr_t> banks[32];
-        for (size_t i = first; i < std::min(first + part, lanes.size()); ++i) {
+        for (size_t i = first; i < first + part; ++i) {
+            if (lanes[i] == 0) continue;
             for (uintptr_t word = lanes[i] / 4; word <= (lanes[i] + bytes - 1) / 4; ++word)
                 banks[word % 32].insert(word);
         }
         size_t most = 0;
         for (const auto& words : banks) most = std::max(most, words.size());
         taken += static_cast<int64_t>(most);
-        needed += 1;
+        needed += most > 0 ? 1 : 0;
     }
     add(total, taken, needed);
 }
 
-void count_global(const std::vector<uintptr_t>& lanes, size_t bytes, WarpTraffic& total) {
+void count_global(const std::array<uintptr_t, 32>& lanes, size_t bytes, WarpTraffic& total) {
     std::set<uintptr_t> sectors, touched;
     for (const uintptr_t at : lanes) {
+        if (at == 0) continue;
         for (uintptr_t i = at; i < at + bytes; ++i) {
             touched.insert(i);
             sectors.insert(i / 32);
@@ -56,7 +59,7 @@ void Traffic::note(uint32_t thread, uint32_t waits, uintptr_t instruction, uintp
                    size_t bytes, bool shared) {
     const uint32_t time = times_[{thread, waits, instruction, 0}]++;
     Lanes& lanes = accesses_[{thread / 32, waits, instruction, time}];
-    lanes.at.push_back(at);
+    lanes.at[thread % 32] = at;
     lanes.bytes = bytes;
     lanes.shared = shared;
 }

@@ -1,10 +1,10 @@
 #pragma once
 // Accesses that the lanes of a warp make together, and what they cost: bank conflicts and sectors.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
-#include <vector>
 
 #include "tests/support/cuda_sim/simulator.h"
 
@@ -32,7 +32,7 @@ private:
         size_t operator()(const AccessKey& key) const;
     };
     struct Lanes {
-        std::vector<uintptr_t> at;
+        std::array<uintptr_t, 32> at{};  // by lane; 0: not
         size_t bytes = 0;
         bool shared = false;
     };

@@ -18,23 +18,25 @@ std::string line_of(const Place& place) { return "line " + std::to_string(place.
 }  // namespace
 
 void Machine::barrier(Place place) {
-    for (const Thread& thread : threads_) {
-        if (thread.state == State::kBarrier && !same_place(thread.place, place)) {
-            fail(Fault::kDivergentBarrier, "the barrier in " + line_of(place) +
-                                               " meets threads at the one in " +
-                                               line_of(thread.place));
-        }
+    if (at_barrier_ > 0 && !same_place(barrier_place_, place)) {
+        fail(Fault::kDivergentBarrier, "the barrier in " + line_of(place) +
+                                           " meets threads at the one in " +
+                                           line_of(barrier_place_));
     }
+    barrier_place_ = place;
     current().place = place;
     at_barrier_ += 1;
     if (at_barrier_ < threads_.size()) {
-        current().state = State::kBarrier;
-        wait();
-        return;
+        states_[current_index_] = State::kBarrier;
+    } else {
+        at_barrier_ = 0;
+        barriers_ += 1;
+        epoch_ += 1;
+        for (size_t t = 0; t < threads_.size(); ++t) {
+            states_[t] = State::kReady;
+            threads_[t].warp_barriers = 0;
+        }
     }
-    at_barrier_ = 0;
-    barriers_ += 1;
-    for (Thread& thread : threads_) thread.state = State::kReady;
     wait();  // who comes last has no right to go on first
 }
 
@@ -46,7 +48,7 @@ void Machine::collective(const char* name, uint32_t mask, void* argument, Resolv
         fail(Fault::kAbsentLane, std::string(name) + ": the caller is not in its mask");
     }
     Thread& own = current();
-    own.state = State::kCollective;
+    states_[current_index_] = State::kCollective;
     own.operation = name;
     own.mask = mask;
     own.argument = argument;
@@ -78,9 +80,9 @@ void Machine::collective(const char* name, uint32_t mask, void* argument, Resolv
     if (resolve != nullptr) resolve(arguments, mask);
     for (uint32_t other = 0; other < kWarp; ++other) {
         if ((mask >> other & 1) == 0) continue;
-        Thread& thread = threads_[size_t{warp} * kWarp + other];
-        thread.state = State::kReady;
-        if (orders_memory && mask == ~0U) thread.warp_barriers += 1;
+        const size_t t = size_t{warp} * kWarp + other;
+        states_[t] = State::kReady;
+        if (orders_memory && mask == ~0U) threads_[t].warp_barriers += 1;
     }
     wait();
 }

@@ -1,0 +1,108 @@
+// What is no kernel: memory, and scratch for the ops that need some.
+
+#include "kernels/cuda/cuda_ops.h"
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/device/status.cuh"
+#include "kernels/cuda/experts.h"
+#include "kernels/cuda/indexer.h"
+
+namespace millrace::cuda {
+namespace {
+
+// Many rows at once want much; a few at a time are as fast.
+constexpr int64_t kScratchMax = int64_t{256} << 20;
+
+Result<DeviceMemory> scratch_for(int64_t rows, int64_t bytes_of_row) {
+    const int64_t most = std::max(bytes_of_row, kScratchMax / bytes_of_row * bytes_of_row);
+    return DeviceMemory::allocate(static_cast<size_t>(std::min(rows * bytes_of_row, most)));
+}
+
+cudaStream_t handle_of(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
+
+// What a launch said that failed comes before what a call behind it says.
+Status status_after(cudaError_t error) {
+    const cudaError_t earlier = cudaGetLastError();
+    const Status status =
+        status_of(earlier != cudaSuccess ? earlier : error, "the GPU stopped working");
+    if (status.ok()) return {};
+    return Error{ErrorCode::kDeviceLost, status.error().message};
+}
+
+}  // namespace
+
+Result<CudaOps> CudaOps::create(const CudaOptions& options) {
+    CudaOps ops(options.stream);
+    ops.scratch_ = TRY(DeviceMemory::allocate(
+        static_cast<size_t>(mix_scratch_bytes(options.rows_max, options.hidden_max))));
+    if (options.heads_max > 0 && options.keys_max > 0) {
+        ops.attention_scratch_ = TRY(scratch_for(
+            options.rows_max, attend_scratch_bytes(options.heads_max, options.keys_max)));
+    }
+    if (options.entries_max > 0 && options.picks_max > 0) {
+        ops.index_scratch_ = TRY(scratch_for(
+            options.rows_max, index_scratch_bytes(options.entries_max, options.picks_max)));
+    }
+    if (options.inner_max > 0) {
+        ops.expert_scratch_ = TRY(DeviceMemory::allocate(static_cast<size_t>(
+            expert_scratch_bytes(options.rows_max, options.inner_max, kCallsTogether))));
+    }
+    return Result<CudaOps>(std::move(ops));
+}
+
+Result<OpsMemory> CudaOps::allocate(uint64_t bytes, HugePages) {
+    auto memory = std::make_shared<DeviceMemory>();
+    *memory = TRY(DeviceMemory::allocate(bytes));
+    const std::span<std::byte> all(memory->as<std::byte>(), memory->bytes());
+    return OpsMemory{all, std::move(memory)};
+}
+
+Status CudaOps::read(void* host, const void* from, size_t bytes) {
+    if (bytes == 0) return {};
+    cudaError_t error =
+        cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, handle_of(stream_));
+    if (error == cudaSuccess) error = cudaStreamSynchronize(handle_of(stream_));
+    return status_after(error);
+}
+
+Status CudaOps::write(void* to, const void* host, size_t bytes) {
+    if (bytes == 0) return {};
+    // From memory that is not pinned: the driver has its own copy when the call returns.
+    return status_after(
+        cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, handle_of(stream_)));
+}
+
+void CudaOps::copy(void* to, const void* from, size_t bytes) {
+    if (bytes == 0) return;
+    // A failure is the last error, which read() tells.
+    static_cast<void>(
+        cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, handle_of(stream_)));
+}
+
+void CudaOps::index_topk(std::span<const IndexRow> q, MatrixView<const Bf16> weights,
+                         std::span<const IndexRow> entries, std::span<const int32_t> visible,
+                         MatrixView<int32_t> picks) {
+    cuda::index_topk(q, weights, entries, visible, picks, index_scratch_, stream_);
+}
+
+void CudaOps::attend(MatrixView<const Bf16> q, const KeyLists& keys, std::span<const float> sink,
+                     MatrixView<Bf16> out) {
+    cuda::attend(q, keys.lists, keys.longest, sink, out, attention_scratch_, stream_);
+}
+
+void CudaOps::expert(const LinearInput& x, std::span<const int32_t> rows,
+                     const ExpertWeights& weights, std::span<const float> route_weights,
+                     float limit, MatrixView<Bf16> out) {
+    const ExpertCall call{weights, rows, route_weights, out};
+    experts(x, {&call, 1}, limit);
+}
+
+void CudaOps::experts(const LinearInput& x, std::span<const ExpertCall> calls, float limit) {
+    cuda::experts(x, calls, limit, expert_scratch_, stream_);
+}
+
+}  // namespace millrace::cuda

@@ -1,0 +1,183 @@
+"""time_model.py [--write] [--position N] [--release FILE]: what a token of a decode step asks of each kernel, and the time
+that this should take on an H200, as the table of docs/cuda.md. A prediction from shapes and stated rates, no measurement.
+
+    µs of a launch = LAUNCH + max(bytes / BANDWIDTH, fused products / PRODUCTS, instructions of a warp / INSTRUCTIONS)
+
+Bytes: everything that must cross the memory's wires once, weights and rows and what kernels hand to each other. Instructions
+are counted only where the kernels' sources state them; all else is taken to be bound by bytes or products.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import doc_table
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+# An H200: 4.8 TB/s; 132 processors at 1.755 GHz of 128 fp32 lanes and four warps' instructions a cycle. All per µs.
+BANDWIDTH = 4.8e6
+PRODUCTS = 132 * 128 * 1755
+INSTRUCTIONS = 132 * 4 * 1755
+LAUNCH = 2.0  # µs from the end of a kernel to work of the next one in a graph
+CODE_INSTRUCTIONS = 5  # of a lane for a weight of FP8 or FP4 (product.cu)
+SCORE_INSTRUCTIONS = 36  # of a warp for an entry and 64 heads (indexer.cu)
+
+BYTES = {"FP8": 1 + 1 / (128 * 128), "FP4": 1 / 2 + 1 / 32, "BF16": 2.0}
+
+
+@dataclasses.dataclass
+class Line:
+    kernel: str
+    what: str
+    launches: float = 0  # of a token
+    bytes: float = 0
+    products: float = 0
+    time: float = 0
+
+
+class Model:
+    """Lines by kernel and purpose, in the order of a step."""
+
+    def __init__(self):
+        self.lines = {}
+
+    def add(self, kernel, what, *, count=1.0, moved=0.0, products=0.0, instructions=0.0):
+        line = self.lines.setdefault((kernel, what), Line(kernel, what))
+        line.launches += count
+        line.bytes += count * moved
+        line.products += count * products
+        line.time += count * (LAUNCH + max(moved / BANDWIDTH, products / PRODUCTS, instructions / INSTRUCTIONS))
+
+    def product(self, what, form, outputs, cols, *, count=1.0, groups=1, out_bytes=2):
+        """One row: outputs of all groups, columns of one."""
+        weights = outputs * cols
+        rows = groups * cols * 2 + outputs * out_bytes
+        instructions = weights * CODE_INSTRUCTIONS / 32 if form != "BF16" else 0
+        self.add(f"product, {form}", what, count=count, moved=weights * BYTES[form] + rows, products=weights,
+                 instructions=instructions)
+
+
+def site(m, d):
+    """Into a block and out of it."""
+    m.add("mix<24>", "hc_reduce", moved=24 * 4 * d * 4 + 8 * d, products=25 * 4 * d)
+    m.add("reduce", "hc_reduce", moved=8 * d + 2 * d, products=4 * d)
+    m.add("rms_norm", "into a block", moved=6 * d)
+    m.add("expand", "hc_expand", moved=8 * d + 2 * d + 8 * d, products=20 * d)
+
+
+def compressor(m, what, width, overlap, ratio, d, pack):
+    for part in ("wkv", "wgate"):
+        m.product(f"{what}: {part}", "BF16", overlap * width, d, out_bytes=4)
+    share = 1 / ratio  # one entry in so many tokens
+    m.add("pool", what, count=share, moved=8 * width * overlap * ratio + 2 * width)
+    m.add("rms_norm", what, count=share, moved=6 * width)
+    m.add("rope", what, count=share, moved=256)
+    m.add(pack, what, count=share, moved=3 * width)
+
+
+def indexer(m, c, entries):
+    d, heads, width = c["hidden_size"], c["index_n_heads"], c["index_head_dim"]
+    compressor(m, "indexer's compressor", width, 2, 4, d, "pack_index")
+    m.product("indexer: wq_b", "FP8", heads * width, c["q_lora_rank"])
+    m.add("rope", "indexer's queries", moved=heads * 256)
+    m.add("pack_index", "indexer's queries", moved=heads * (256 + 68))
+    m.product("indexer: weights_proj", "BF16", heads, d)
+    m.add("scale", "index_weights", moved=4 * heads)
+    m.add("index_score", "index_topk", moved=68 * entries + 2 * entries, instructions=SCORE_INSTRUCTIONS * entries)
+    positions = entries
+    while positions > 8192:  # kSelectEntries: what one block takes
+        m.add("index_select<false>", "index_topk", moved=2 * positions)
+        positions = -(-positions // 8192) * c["index_topk"]
+    m.add("index_select<true>", "index_topk", moved=2 * positions + 4 * c["index_topk"])
+
+
+def attention(m, c, ratio, position):
+    d, heads, dim, rank = c["hidden_size"], c["num_attention_heads"], c["head_dim"], c["q_lora_rank"]
+    q = heads * dim
+    m.add("quantise", "attention's input", moved=3 * d)
+    m.product("wq_a", "FP8", rank, d)
+    m.add("rms_norm", "latent queries", moved=6 * rank)
+    m.add("quantise", "latent queries", moved=3 * rank)
+    m.product("wq_b", "FP8", q, rank)
+    m.add("head_norm", "queries", moved=4 * q)
+    m.add("rope", "queries", moved=heads * 256)
+    m.product("wkv", "FP8", dim, d)
+    m.add("rms_norm", "keys", moved=6 * dim)
+    m.add("rope", "keys", moved=256)
+    m.add("pack_kv", "keys", moved=2 * dim + 584)
+    keys = min(c["sliding_window"], position)
+    if ratio > 0:
+        compressor(m, f"compressor, ratio {ratio}", dim, 2 if ratio == 4 else 1, ratio, d, "pack_kv")
+    if ratio == 4:
+        indexer(m, c, position // 4)
+        keys += min(c["index_topk"], position // 4)
+    elif ratio > 0:
+        keys += position // ratio
+    what = f"attend, ratio {ratio}: {keys} keys"
+    splits = -(-keys // 64)
+    sums = splits * heads * dim * 4
+    m.add("attend_scores", what, moved=2 * q + 584 * keys + 4 * heads * keys, products=q * keys)
+    m.add("attend_values", what, moved=584 * keys + 4 * heads * keys + sums, products=q * keys)
+    m.add("attend_merge", what, moved=sums + 2 * q)
+    m.add("rope", "back", moved=heads * 256)
+    low = c["o_groups"] * c["o_lora_rank"]
+    m.product("wo_a", "FP8", low, q // c["o_groups"], groups=c["o_groups"])
+    m.add("quantise", "grouped outputs", moved=3 * low)
+    m.product("wo_b", "FP8", d, low)
+
+
+def mixture(m, c):
+    d, inner, experts = c["hidden_size"], c["moe_intermediate_size"], c["num_experts_per_tok"]
+    m.product("router", "BF16", c["n_routed_experts"], d, out_bytes=4)
+    m.add("route", "router", moved=8 * c["n_routed_experts"])
+    m.add("quantise", "experts' input", moved=3 * d)
+    for what, form, count in (("shared expert", "FP8", 1), (f"{experts} experts, each alone", "FP4", experts)):
+        m.product(f"{what}: w1, w3", form, inner, d, count=2 * count)
+        m.add("swiglu", what, count=count, moved=6 * inner)
+        m.add("quantise", what, count=count, moved=3 * inner)
+        m.product(f"{what}: w2", form, d, inner, count=count)
+    m.add("combine", "mixture", moved=2 * d * (experts + 2))
+
+
+def step(c, position):
+    m, d = Model(), c["hidden_size"]
+    m.add("embed", "token", moved=2 * d + 8 * d)
+    for layer in range(c["num_hidden_layers"]):
+        site(m, d)
+        attention(m, c, c["compress_ratios"][layer], position)
+        site(m, d)
+        mixture(m, c)
+    m.add("mix<4>", "hc_head", moved=4 * 4 * d * 4 + 8 * d, products=5 * 4 * d)
+    m.add("head", "hc_head", moved=10 * d)
+    m.add("rms_norm", "head", moved=6 * d)
+    m.product("head", "BF16", c["vocab_size"], d, out_bytes=4)
+    return m
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--write", action="store_true", help="puts the table into docs/cuda.md")
+    parser.add_argument("--position", type=int, default=32768, help="tokens before this one")
+    parser.add_argument("--release", type=Path, default=ROOT / "assets/releases/flash.json")
+    arguments = parser.parse_args()
+    lines = list(step(json.loads(arguments.release.read_text()), arguments.position).lines.values())
+    out = ["| kernel | for | launches | MB | fused products, M | µs a launch | µs a token |", "|---|---|---|---|---|---|---|"]
+    for line in lines:
+        out.append(f"| {line.kernel} | {line.what} | {line.launches:.4g} | {line.bytes / 1e6:.4g} | "
+                   f"{line.products / 1e6:.4g} | {line.time / line.launches:.2f} | {line.time:.1f} |")
+    launches, moved, time = (sum(getattr(line, field) for line in lines) for field in ("launches", "bytes", "time"))
+    out.append(f"| all | | {launches:.0f} | {moved / 1e6:.0f} | {sum(line.products for line in lines) / 1e6:.0f} | | "
+               f"{time:.0f} |")
+    text = "\n".join(out)
+    print(text)
+    print(f"of which launches {launches * LAUNCH:.0f} µs, memory's own time {moved / BANDWIDTH:.0f} µs")
+    if arguments.write:
+        doc_table.write("time", text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+#pragma once
+// The GPUs of this machine and ops on one of them. A build without CUDA has neither, and says so.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/result.h"
+#include "kernels/ops.h"
+
+namespace millrace {
+
+struct Gpu {
+    std::string name;
+    int major = 0, minor = 0;  // compute capability
+    uint64_t memory_bytes = 0;
+    uint64_t free_bytes = 0;  // just now; other programs use it too
+};
+// By index. kUnsupported, with one sentence that says what to do, where the build, the driver or a GPU is missing, or the
+// driver is older than the toolkit. Starts the runtime: the first call takes a second or so.
+[[nodiscard]] Result<std::vector<Gpu>> list_gpus();
+
+// The largest shapes that ops will be asked for: they allocate scratch for them.
+struct OpsSizes {
+    int64_t rows = 1;
+    int64_t hidden = 0;
+    int64_t inner = 0;  // of an expert
+    int64_t heads = 0;
+    int64_t keys = 0;     // of a row's attention
+    int64_t entries = 0;  // that the indexer scores
+    int64_t picks = 0;    // of a row
+};
+// Ops on GPU number `gpu`. kUnsupported as above, or where its compute capability is below 8.0; kCapacity where the scratch
+// does not fit.
+[[nodiscard]] Result<std::unique_ptr<Ops>> make_cuda_ops(int gpu, const OpsSizes& sizes);
+
+}  // namespace millrace

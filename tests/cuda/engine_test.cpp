@@ -1,0 +1,161 @@
+// The engine with a GPU: whole models over the CUDA ops in the simulator.
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "core/engine/sequence_model.h"
+#include "kernels/gpu.h"
+#include "tests/support/cuda_sim/card.h"
+#include "tests/support/cuda_sim/simulator.h"
+#include "tests/support/temp_directory.h"
+#include "tests/support/tiny_model.h"
+
+namespace millrace {
+namespace {
+
+RuntimeOptions cuda_options() {
+    RuntimeOptions options = test::tiny_options();
+    options.ops = "cuda";
+    options.context_max = 256;
+    options.prefill_chunk = 64;
+    return options;
+}
+
+std::vector<TokenId> some_tokens(size_t count) {
+    std::vector<TokenId> out;
+    for (size_t i = 0; i < count; ++i) out.push_back({static_cast<int32_t>(i * 37 % 200)});
+    return out;
+}
+
+// A GPU as the simulator has it, and at the end of a test again.
+struct SimulatedCard {
+    SimulatedCard() { cuda_sim::set_options({.seed = 1}); }
+    ~SimulatedCard() {
+        for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
+            FAIL_CHECK(violation.text());
+        cuda_sim::set_card({});
+        cuda_sim::set_options({});
+    }
+};
+
+std::string refusal(const cuda_sim::Card& card, const RuntimeOptions& options = cuda_options()) {
+    cuda_sim::set_card(card);
+    const auto runtime = Runtime::open(test::tiny_checkpoint("tiny-clamp"), options);
+    cuda_sim::set_card({});
+    REQUIRE(!runtime.ok());
+    return runtime.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("a model on the GPU gives the same bits for any chunking and after going back") {
+    const SimulatedCard card;
+    const auto tokens = some_tokens(21);
+    const auto runtime = test::open_runtime(test::tiny_checkpoint("tiny-clamp"), cuda_options());
+    CHECK(runtime->plan().on_gpu);
+    Session whole = test::new_session(*runtime);
+    const auto logits = test::all_logits(*runtime, whole, tokens, {21});
+    Session pieces = test::new_session(*runtime);
+    CHECK(test::all_logits(*runtime, pieces, tokens, {1, 2, 8, 9, 1}) == logits);
+
+    whole.roll_back(17);
+    const auto last = test::all_logits(*runtime, whole, std::span(tokens).subspan(17), {3, 1});
+    const auto vocabulary = static_cast<size_t>(runtime->config().vocabulary);
+    CHECK(std::ranges::equal(last, std::span(logits).subspan(17 * vocabulary)));
+}
+
+TEST_CASE("what is missing for the GPU is said in one sentence") {
+    const SimulatedCard restored;
+    CHECK(refusal({.driver = 0}) ==
+          "there is no NVIDIA driver on this machine; install one for CUDA 13.0 or newer, or take "
+          "--ops cpu");
+    CHECK(refusal({.driver = 12040}) ==
+          "the NVIDIA driver is for CUDA 12.4 and this program needs 13.0; update the driver, or "
+          "take --ops cpu");
+    CHECK(refusal({.count = 0}).starts_with("the NVIDIA driver shows no GPU ("));
+    CHECK(refusal({.name = "Titan V", .major = 7}) ==
+          "GPU 0, Titan V, has compute capability 7.0; 8.0 or newer is needed (Ampere of 2020); "
+          "take --ops cpu");
+    RuntimeOptions second = cuda_options();
+    second.gpu = 1;
+    CHECK(refusal({}, second) == "there is no GPU number 1; this machine has 1, counted from 0");
+    const std::string taken = refusal({.memory_bytes = uint64_t{1} << 20});
+    CAPTURE(taken);
+    CHECK(taken.starts_with("the GPU has 1.00 MiB free, and "));
+    CHECK(taken.find("lower --context") != std::string::npos);
+}
+
+TEST_CASE("a GPU that falls off its bus fails the step in words, wherever it is, and no sooner") {
+    const SimulatedCard restored;
+    const auto tokens = some_tokens(3);
+    const auto runtime = test::open_runtime(test::tiny_checkpoint("tiny-clamp"), cuda_options());
+    std::vector<float> logits(static_cast<size_t>(runtime->config().vocabulary));
+    const MatrixView<float> row(logits.data(), 1, runtime->config().vocabulary);
+    int failed = 0;
+    for (const int64_t calls : {0, 1, 7, 20, 45}) {
+        Session session = test::new_session(*runtime);
+        cuda_sim::set_card({.calls_left = calls});
+        const Status done = runtime->forward(session, tokens, LogitsWanted::kLast, row);
+        cuda_sim::set_card({});
+        if (done.ok()) continue;
+        ++failed;
+        CHECK(done.error().message == "the GPU stopped working: the device is no longer there");
+        CHECK(session.length() == 0);
+    }
+    CHECK(failed >= 4);
+    Session session = test::new_session(*runtime);
+    CHECK(runtime->forward(session, tokens, LogitsWanted::kLast, row).ok());
+}
+
+TEST_CASE("a conversation goes on on the CPU when the GPU is gone, from the last whole token") {
+    const SimulatedCard restored;
+    const auto tokens = some_tokens(12);
+    const Path checkpoint = test::tiny_checkpoint("tiny-clamp");
+    RuntimeOptions on_cpu = cuda_options();
+    on_cpu.ops = "cpu";
+    const auto cpu = test::open_runtime(checkpoint, on_cpu);
+    Session session = test::new_session(*cpu);
+    const auto expected = test::all_logits(*cpu, session, tokens, {12});
+    const auto vocabulary = static_cast<size_t>(cpu->config().vocabulary);
+
+    for (const int64_t calls : {int64_t{0}, int64_t{33}}) {
+        auto model = make_sequence_model(test::open_runtime(checkpoint, cuda_options()), {});
+        REQUIRE(model.ok());
+        REQUIRE((*model)->append(std::span(tokens).first(7), {}).ok());
+        CHECK_FALSE((*model)->lost_gpu());
+        cuda_sim::set_card({.calls_left = calls});
+        std::vector<float> logits(vocabulary);
+        for (size_t t = 7; t < tokens.size(); ++t) {
+            REQUIRE((*model)->append(std::span(tokens).subspan(t, 1), logits).ok());
+            CHECK((*model)->lost_gpu());
+            CHECK(std::ranges::equal(logits,
+                                     std::span(expected).subspan(t * vocabulary, vocabulary)));
+        }
+        CHECK((*model)->keep(tokens).tokens == 11);
+        cuda_sim::set_card({});
+    }
+}
+
+TEST_CASE("without GPU and without the model's files every further step fails in words") {
+    const SimulatedCard restored;
+    const auto tokens = some_tokens(2);
+    // A copy, to be taken away.
+    const test::TempDirectory room;
+    const Path copy = room.path() / "model";
+    std::filesystem::copy(test::tiny_checkpoint("tiny-clamp").string(), copy.string(),
+                          std::filesystem::copy_options::recursive);
+    auto model = make_sequence_model(test::open_runtime(copy, cuda_options()), {});
+    REQUIRE(model.ok());
+    std::filesystem::remove_all(copy.string());
+    cuda_sim::set_card({.calls_left = 0});
+    for (int i = 0; i < 2; ++i) {
+        const Status done = (*model)->append(tokens, {});
+        REQUIRE(!done.ok());
+        CHECK(done.error().message.starts_with("going on without the GPU: "));
+    }
+    (*model)->watch(nullptr);
+    (*model)->observe(nullptr);
+}
+
+}  // namespace millrace

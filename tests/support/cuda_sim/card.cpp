@@ -1,0 +1,138 @@
+// The runtime calls of the simulated GPU.
+
+#include "tests/support/cuda_sim/card.h"
+
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "tests/support/cuda_sim/machine.h"
+
+namespace millrace::cuda_sim {
+namespace {
+
+struct State {
+    Card card;
+    uint64_t used_bytes = 0;
+    std::map<void*, uint64_t> sizes;
+    cudaError_t last = cudaSuccess;
+};
+
+State& state() {
+    static State only;
+    return only;
+}
+
+// What a call returns that would have returned `result`.
+cudaError_t done(cudaError_t result) {
+    State& s = state();
+    if (s.card.calls_left <= 0) {
+        result = cudaErrorIllegalState;
+    } else {
+        --s.card.calls_left;
+    }
+    if (result != cudaSuccess) s.last = result;
+    return result;
+}
+
+// What every call says where the runtime cannot start.
+cudaError_t start() {
+    const Card& card = state().card;
+    if (card.driver < card.runtime) return cudaErrorInsufficientDriver;
+    return card.count == 0 ? cudaErrorNoDevice : cudaSuccess;
+}
+
+}  // namespace
+
+void set_card(const Card& card) {
+    state().card = card;
+    state().last = cudaSuccess;
+}
+
+}  // namespace millrace::cuda_sim
+
+using namespace millrace::cuda_sim;
+
+cudaError_t cudaMalloc(void** at, size_t bytes) {
+    State& s = state();
+    *at = nullptr;
+    if (start() != cudaSuccess) return done(start());
+    if (s.used_bytes + bytes > s.card.memory_bytes) return done(cudaErrorMemoryAllocation);
+    const cudaError_t result = done(cudaSuccess);
+    if (result != cudaSuccess) return result;
+    *at = machine().allocate(bytes);
+    if (*at == nullptr) return done(cudaErrorMemoryAllocation);
+    s.sizes[*at] = bytes;
+    s.used_bytes += bytes;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* at) {
+    if (at == nullptr) return cudaSuccess;
+    if (!machine().release(at)) return done(cudaErrorInvalidValue);
+    state().used_bytes -= state().sizes[at];
+    state().sizes.erase(at);
+    return done(cudaSuccess);
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t) {
+    const cudaError_t result = done(cudaSuccess);
+    if (result != cudaSuccess) return result;
+    const bool reads = kind != cudaMemcpyHostToDevice, writes = kind != cudaMemcpyDeviceToHost;
+    if (reads && !machine().host_access(from, bytes, false)) return done(cudaErrorInvalidValue);
+    if (writes && !machine().host_access(to, bytes, true)) return done(cudaErrorInvalidValue);
+    if (bytes > 0) std::memcpy(to, from, bytes);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+    *stream = nullptr;
+    return done(cudaSuccess);
+}
+cudaError_t cudaStreamDestroy(cudaStream_t) { return done(cudaSuccess); }
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return done(cudaSuccess); }
+
+cudaError_t cudaGetLastError() { return std::exchange(state().last, cudaSuccess); }
+
+const char* cudaGetErrorString(cudaError_t error) {
+    switch (error) {
+        case cudaSuccess: return "no error";
+        case cudaErrorInvalidValue: return "invalid argument";
+        case cudaErrorMemoryAllocation: return "out of memory";
+        case cudaErrorInsufficientDriver: return "driver is too old for the runtime";
+        case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+        case cudaErrorIllegalState: return "the device is no longer there";
+    }
+    return "unknown";
+}
+
+cudaError_t cudaDriverGetVersion(int* version) {
+    *version = state().card.driver;
+    return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+    *version = state().card.runtime;
+    return cudaSuccess;
+}
+cudaError_t cudaGetDeviceCount(int* count) {
+    *count = start() == cudaSuccess ? state().card.count : 0;
+    return start();
+}
+cudaError_t cudaSetDevice(int device) {
+    return done(device < state().card.count ? start() : cudaErrorInvalidValue);
+}
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* all) {
+    *all = state().card.memory_bytes;
+    *free_bytes = *all - std::min<size_t>(*all, state().used_bytes);
+    return done(start());
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+    if (device >= state().card.count) return done(cudaErrorInvalidValue);
+    std::snprintf(properties->name, sizeof(properties->name), "%s", state().card.name.c_str());
+    properties->major = state().card.major;
+    properties->minor = state().card.minor;
+    properties->totalGlobalMem = state().card.memory_bytes;
+    return done(start());
+}

@@ -1,0 +1,21 @@
+#pragma once
+// What the simulated runtime says of driver and GPU, so that tests can take either away.
+
+#include <cstdint>
+#include <string>
+
+namespace millrace::cuda_sim {
+
+struct Card {
+    int driver = 13000;   // the newest CUDA that the driver speaks; 0: there is no driver
+    int runtime = 13000;  // what the program was built with
+    int count = 1;        // GPUs
+    std::string name = "simulated";
+    int major = 9, minor = 0;
+    uint64_t memory_bytes = uint64_t{16} << 30;  // what can be allocated at a time
+    // So many calls still succeed; then the GPU has fallen off its bus, and every call fails.
+    int64_t calls_left = INT64_MAX;
+};
+void set_card(const Card& card);
+
+}  // namespace millrace::cuda_sim
