@@ -22,7 +22,7 @@ BANDWIDTH = 4.8e6
 PRODUCTS = 132 * 128 * 1755
 INSTRUCTIONS = 132 * 4 * 1755
 LAUNCH = 2.0  # µs from the end of a kernel to work of the next one in a graph
-CODE_INSTRUCTIONS = 5  # of a lane for a weight of FP8 or FP4 (product.cu)
+CODE_INSTRUCTIONS = 4.8  # of a lane for a weight of FP8 or FP4 on sm_90 (tile_product.cu)
 SCORE_INSTRUCTIONS = 36  # of a warp for an entry and 64 heads (indexer.cu)
 
 BYTES = {"FP8": 1 + 1 / (128 * 128), "FP4": 1 / 2 + 1 / 32, "BF16": 2.0}
@@ -72,6 +72,8 @@ def compressor(m, what, width, overlap, ratio, d, pack):
     for part in ("wkv", "wgate"):
         m.product(f"{what}: {part}", "BF16", overlap * width, d, out_bytes=4)
     share = 1 / ratio  # one entry in so many tokens
+    m.add("contributors", what, count=share, moved=8 * overlap * ratio)
+    m.add("count", what, count=share, moved=4)
     m.add("pool", what, count=share, moved=8 * width * overlap * ratio + 2 * width)
     m.add("rms_norm", what, count=share, moved=6 * width)
     m.add("rope", what, count=share, moved=256)
@@ -85,6 +87,7 @@ def indexer(m, c, entries):
     m.add("rope", "indexer's queries", moved=heads * 256)
     m.add("pack_index", "indexer's queries", moved=heads * (256 + 68))
     m.product("indexer: weights_proj", "BF16", heads, d)
+    m.add("count", "index_topk", moved=4)
     m.add("scale", "index_weights", moved=4 * heads)
     m.add("index_score", "index_topk", moved=68 * entries + 2 * entries, instructions=SCORE_INSTRUCTIONS * entries)
     positions = entries
@@ -99,8 +102,7 @@ def attention(m, c, ratio, position):
     q = heads * dim
     m.add("quantise", "attention's input", moved=3 * d)
     m.product("wq_a", "FP8", rank, d)
-    m.add("rms_norm", "latent queries", moved=6 * rank)
-    m.add("quantise", "latent queries", moved=3 * rank)
+    m.add("rms_norm", "latent queries, quantised", moved=7 * rank)
     m.product("wq_b", "FP8", q, rank)
     m.add("head_norm", "queries", moved=4 * q)
     m.add("rope", "queries", moved=heads * 256)
@@ -116,6 +118,8 @@ def attention(m, c, ratio, position):
         keys += min(c["index_topk"], position // 4)
     elif ratio > 0:
         keys += position // ratio
+    m.add("key_rows", "keys", moved=8 * keys)
+    m.add("key_lists", "keys", moved=8 * keys)
     what = f"attend, ratio {ratio}: {keys} keys"
     splits = -(-keys // 64)
     sums = splits * heads * dim * 4
@@ -134,16 +138,16 @@ def mixture(m, c):
     m.product("router", "BF16", c["n_routed_experts"], d, out_bytes=4)
     m.add("route", "router", moved=8 * c["n_routed_experts"])
     m.add("quantise", "experts' input", moved=3 * d)
-    for what, form, count in (("shared expert", "FP8", 1), (f"{experts} experts, each alone", "FP4", experts)):
-        m.product(f"{what}: w1, w3", form, inner, d, count=2 * count)
-        m.add("swiglu", what, count=count, moved=6 * inner)
-        m.add("quantise", what, count=count, moved=3 * inner)
-        m.product(f"{what}: w2", form, d, inner, count=count)
+    for what, form, pairs in (("shared expert", "FP8", 1), (f"{experts} experts", "FP4", experts)):
+        for kernel, weights, out in (("gate_up", 2 * inner * d * pairs, inner), ("down", inner * d * pairs, 2 * d)):
+            m.add(f"{kernel}, {form}", what, moved=weights * BYTES[form] + pairs * out, products=weights,
+                  instructions=weights * CODE_INSTRUCTIONS / 32)
     m.add("combine", "mixture", moved=2 * d * (experts + 2))
 
 
 def step(c, position):
     m, d = Model(), c["hidden_size"]
+    m.add("count", "positions", moved=4)
     m.add("embed", "token", moved=2 * d + 8 * d)
     for layer in range(c["num_hidden_layers"]):
         site(m, d)
