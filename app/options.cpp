@@ -78,6 +78,10 @@ void add_arithmetic(CLI::App& app, RuntimeOptions& runtime, Raw& raw) {
         ->type_name("NAME")
         ->check(CLI::IsMember({"cpu", "cuda", "reference"}))
         ->group(g);
+    app.add_option("--gpu", runtime.gpu,
+                   "With --ops cuda: which GPU, counted from 0 as nvidia-smi does. Default: 0.")
+        ->type_name("N")
+        ->group(g);
     app.add_option("--isa", raw.isa,
                    cat("Which instructions the cpu arithmetic uses: ", isa_names(),
                        ". Default: the best that this processor has, ", isa_name(best_isa()), "."))
@@ -207,6 +211,9 @@ std::optional<Shown> finish_model(ModelOptions& model, const Raw& raw, const CLI
     if (!raw.isa.empty()) model.runtime.cpu.isa = *isa_of(raw.isa);
     model.runtime.cpu.activations =
         raw.activations == "int8" ? Activations::kInt8 : Activations::kFp8;
+    if (model.runtime.ops != "cuda" && app.count("--gpu") > 0) {
+        return usage_error("--gpu belongs to --ops cuda", app.get_name());
+    }
     if (model.runtime.ops == "reference" &&
         (app.count("--isa") > 0 || app.count("--activations") > 0)) {
         return usage_error("--isa and --activations belong to --ops cpu and cuda", app.get_name());

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/status.cuh"
 #include "kernels/cuda/experts.h"
 #include "kernels/cuda/indexer.h"
@@ -37,6 +38,7 @@ Status status_after(cudaError_t error) {
 
 Result<CudaOps> CudaOps::create(const CudaOptions& options) {
     CudaOps ops(options.stream);
+    use_device(options.stream);
     ops.scratch_ = TRY(DeviceMemory::allocate(
         static_cast<size_t>(mix_scratch_bytes(options.rows_max, options.hidden_max))));
     if (options.heads_max > 0 && options.keys_max > 0) {
@@ -55,6 +57,7 @@ Result<CudaOps> CudaOps::create(const CudaOptions& options) {
 }
 
 Result<OpsMemory> CudaOps::allocate(uint64_t bytes, HugePages) {
+    use_device(stream_);
     auto memory = std::make_shared<DeviceMemory>();
     *memory = TRY(DeviceMemory::allocate(bytes));
     const std::span<std::byte> all(memory->as<std::byte>(), memory->bytes());
@@ -63,6 +66,7 @@ Result<OpsMemory> CudaOps::allocate(uint64_t bytes, HugePages) {
 
 Status CudaOps::read(void* host, const void* from, size_t bytes) {
     if (bytes == 0) return {};
+    use_device(stream_);
     cudaError_t error =
         cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, handle_of(stream_));
     if (error == cudaSuccess) error = cudaStreamSynchronize(handle_of(stream_));
@@ -71,6 +75,7 @@ Status CudaOps::read(void* host, const void* from, size_t bytes) {
 
 Status CudaOps::write(void* to, const void* host, size_t bytes) {
     if (bytes == 0) return {};
+    use_device(stream_);
     // From memory that is not pinned: the driver has its own copy when the call returns.
     return status_after(
         cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, handle_of(stream_)));
@@ -78,6 +83,7 @@ Status CudaOps::write(void* to, const void* host, size_t bytes) {
 
 void CudaOps::copy(void* to, const void* from, size_t bytes) {
     if (bytes == 0) return;
+    use_device(stream_);
     // A failure is the last error, which read() tells.
     static_cast<void>(
         cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, handle_of(stream_)));

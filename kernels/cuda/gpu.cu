@@ -48,6 +48,8 @@ Result<std::vector<Gpu>> list_gpus() {
                          "); see whether nvidia-smi lists one and CUDA_VISIBLE_DEVICES hides it, "
                          "or take --ops cpu")};
     }
+    int own = 0;
+    TRY(cuda::status_of(cudaGetDevice(&own), "asking for the GPU"));
     std::vector<Gpu> out;
     for (int i = 0; i < count; ++i) {
         cudaDeviceProp properties{};
@@ -57,6 +59,7 @@ Result<std::vector<Gpu>> list_gpus() {
         TRY(cuda::status_of(cudaMemGetInfo(&left, &all), "asking for the GPU's memory"));
         out.push_back({properties.name, properties.major, properties.minor, all, left});
     }
+    TRY(cuda::status_of(cudaSetDevice(own), "choosing the GPU"));
     return out;
 }
 
@@ -73,8 +76,7 @@ Result<std::unique_ptr<Ops>> make_cuda_ops(int gpu, const OpsSizes& sizes) {
                          ".", chosen.minor, "; ", kCapabilityMin,
                          ".0 or newer is needed (Ampere of 2020); take --ops cpu")};
     }
-    TRY(cuda::status_of(cudaSetDevice(gpu), "choosing the GPU"));
-    auto ops = TRY(cuda::CudaOps::create({.stream = {},
+    auto ops = TRY(cuda::CudaOps::create({.stream = {.handle = nullptr, .device = gpu},
                                           .rows_max = sizes.rows,
                                           .hidden_max = sizes.hidden,
                                           .inner_max = sizes.inner,

@@ -3,9 +3,10 @@
 
 namespace millrace::cuda {
 
-// A cudaStream_t; null is the default stream. Owns nothing.
+// A cudaStream_t of GPU number `device`; null is the default stream. Owns nothing.
 struct Stream {
     void* handle = nullptr;
+    int device = 0;
 };
 
 }  // namespace millrace::cuda

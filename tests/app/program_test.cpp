@@ -144,6 +144,7 @@ TEST_CASE(
     // Without a GPU, or in a build without CUDA; with both it answers.
     const Done gpu = run("run --temperature 0 --ops cuda 'What is a hash layer?'");
     if (gpu.status != 0) check_refused(gpu, "take --ops cpu");
+    check_refused(run("run --gpu 0 hello"), "--gpu belongs to --ops cuda");
     check_refused(run("run --activations fp7 hello"), "fp7");
     check_refused(run("run --ops reference --isa scalar hello"), "--ops cpu");
 }

@@ -65,6 +65,23 @@ TEST_CASE("a model on the GPU gives the same bits for any chunking and after goi
     CHECK(std::ranges::equal(last, std::span(logits).subspan(17 * vocabulary)));
 }
 
+TEST_CASE(
+    "the second GPU computes for threads that never chose it, and nothing lies on the first") {
+    const SimulatedCard restored;
+    cuda_sim::set_card({.count = 2});  // memory of one is none of the other's
+    RuntimeOptions options = cuda_options();
+    options.gpu = 1;
+    const auto tokens = some_tokens(3);
+    const auto runtime = test::open_runtime(test::tiny_checkpoint("tiny-clamp"), options);
+    cuda_sim::change_thread();
+    Session session = test::new_session(*runtime);
+    const auto logits = test::all_logits(*runtime, session, tokens, {3});
+    cuda_sim::change_thread();
+    const auto first = test::open_runtime(test::tiny_checkpoint("tiny-clamp"), cuda_options());
+    Session other = test::new_session(*first);
+    CHECK(test::all_logits(*first, other, tokens, {3}) == logits);
+}
+
 TEST_CASE("what is missing for the GPU is said in one sentence") {
     const SimulatedCard restored;
     CHECK(refusal({.driver = 0}) ==

@@ -9,24 +9,29 @@
 
 namespace millrace::cuda {
 
+// Every thread begins with GPU 0 as its own; a program computes on one GPU.
+inline void use_device(Stream stream) {
+    if (stream.device != 0) static_cast<void>(cudaSetDevice(stream.device));
+}
+
 // A launch that fails leaves its error behind as the last one; whoever waits for results asks for that (CudaOps::read).
 template <auto kKernel, class Task>
 void launch(const LaunchConfig& config, Stream stream, const Task& task) {
     const dim3 blocks(config.blocks.x, config.blocks.y, config.blocks.z);
     if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return;
+    use_device(stream);
 #if defined(__CUDACC__)
     // Beyond this a kernel has to be allowed its shared memory.
     if (config.shared_bytes > 48 * 1024) {
-        ENSURE(cudaFuncSetAttribute(reinterpret_cast<const void*>(kKernel),
-                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(config.shared_bytes)) == cudaSuccess);
+        static_cast<void>(cudaFuncSetAttribute(reinterpret_cast<const void*>(kKernel),
+                                               cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                               static_cast<int>(config.shared_bytes)));
     }
     void* arguments[] = {const_cast<Task*>(&task)};
     static_cast<void>(
         cudaLaunchKernel(reinterpret_cast<const void*>(kKernel), blocks, dim3(config.threads),
                          arguments, config.shared_bytes, static_cast<cudaStream_t>(stream.handle)));
 #else
-    static_cast<void>(stream);
     cuda_sim::launch<kKernel>(blocks, dim3(config.threads), config.shared_bytes, task);
 #endif
 }

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -15,7 +16,12 @@ namespace {
 struct State {
     Card card;
     uint64_t used_bytes = 0;
-    std::map<void*, uint64_t> sizes;
+    struct Block {
+        uint64_t bytes;
+        int device;
+    };
+    std::map<void*, Block> blocks;
+    int device = 0;  // the thread's own
     cudaError_t last = cudaSuccess;
 };
 
@@ -43,7 +49,16 @@ cudaError_t start() {
     return card.count == 0 ? cudaErrorNoDevice : cudaSuccess;
 }
 
+// Memory belongs to the GPU that was the thread's own; so must what copies it.
+bool foreign(const void* at) {
+    const State& s = state();
+    const auto behind = s.blocks.upper_bound(const_cast<void*>(at));
+    return behind != s.blocks.begin() && std::prev(behind)->second.device != s.device;
+}
+
 }  // namespace
+
+void change_thread() { state().device = 0; }
 
 void set_card(const Card& card) {
     state().card = card;
@@ -63,7 +78,7 @@ cudaError_t cudaMalloc(void** at, size_t bytes) {
     if (result != cudaSuccess) return result;
     *at = machine().allocate(bytes);
     if (*at == nullptr) return done(cudaErrorMemoryAllocation);
-    s.sizes[*at] = bytes;
+    s.blocks[*at] = {bytes, s.device};
     s.used_bytes += bytes;
     return cudaSuccess;
 }
@@ -71,8 +86,8 @@ cudaError_t cudaMalloc(void** at, size_t bytes) {
 cudaError_t cudaFree(void* at) {
     if (at == nullptr) return cudaSuccess;
     if (!machine().release(at)) return done(cudaErrorInvalidValue);
-    state().used_bytes -= state().sizes[at];
-    state().sizes.erase(at);
+    state().used_bytes -= state().blocks[at].bytes;
+    state().blocks.erase(at);
     return done(cudaSuccess);
 }
 
@@ -81,6 +96,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     const cudaError_t result = done(cudaSuccess);
     if (result != cudaSuccess) return result;
     const bool reads = kind != cudaMemcpyHostToDevice, writes = kind != cudaMemcpyDeviceToHost;
+    if ((reads && foreign(from)) || (writes && foreign(to))) return done(cudaErrorInvalidValue);
     if (reads && !machine().host_access(from, bytes, false)) return done(cudaErrorInvalidValue);
     if (writes && !machine().host_access(to, bytes, true)) return done(cudaErrorInvalidValue);
     if (bytes > 0) std::memcpy(to, from, bytes);
@@ -121,7 +137,13 @@ cudaError_t cudaGetDeviceCount(int* count) {
     return start();
 }
 cudaError_t cudaSetDevice(int device) {
-    return done(device < state().card.count ? start() : cudaErrorInvalidValue);
+    if (device >= state().card.count) return done(cudaErrorInvalidValue);
+    state().device = device;
+    return done(start());
+}
+cudaError_t cudaGetDevice(int* device) {
+    *device = state().device;
+    return done(start());
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* all) {
     *all = state().card.memory_bytes;

@@ -17,5 +17,7 @@ struct Card {
     int64_t calls_left = INT64_MAX;
 };
 void set_card(const Card& card);
+// As if the calls from now on came from another thread, whose GPU is number 0.
+void change_thread();
 
 }  // namespace millrace::cuda_sim
