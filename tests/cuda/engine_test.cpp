@@ -6,8 +6,7 @@
 
 #include "core/engine/sequence_model.h"
 #include "kernels/gpu.h"
-#include "tests/support/cuda_sim/card.h"
-#include "tests/support/cuda_sim/simulator.h"
+#include "tests/cuda/watched_gpu.h"
 #include "tests/support/temp_directory.h"
 #include "tests/support/tiny_model.h"
 
@@ -28,17 +27,6 @@ std::vector<TokenId> some_tokens(size_t count) {
     return out;
 }
 
-// A GPU as the simulator has it, and at the end of a test again.
-struct SimulatedCard {
-    SimulatedCard() { cuda_sim::set_options({.seed = 1}); }
-    ~SimulatedCard() {
-        for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
-            FAIL_CHECK(violation.text());
-        cuda_sim::set_card({});
-        cuda_sim::set_options({});
-    }
-};
-
 std::string refusal(const cuda_sim::Card& card, const RuntimeOptions& options = cuda_options()) {
     cuda_sim::set_card(card);
     const auto runtime = Runtime::open(test::tiny_checkpoint("tiny-clamp"), options);
@@ -50,7 +38,7 @@ std::string refusal(const cuda_sim::Card& card, const RuntimeOptions& options = 
 }  // namespace
 
 TEST_CASE("a model on the GPU gives the same bits for any chunking and after going back") {
-    const SimulatedCard card;
+    const test::WatchedGpu gpu(1);
     const auto tokens = some_tokens(21);
     const auto runtime = test::open_runtime(test::tiny_checkpoint("tiny-clamp"), cuda_options());
     CHECK(runtime->plan().on_gpu);
@@ -67,7 +55,7 @@ TEST_CASE("a model on the GPU gives the same bits for any chunking and after goi
 
 TEST_CASE(
     "the second GPU computes for threads that never chose it, and nothing lies on the first") {
-    const SimulatedCard restored;
+    const test::WatchedGpu gpu(1);
     cuda_sim::set_card({.count = 2});  // memory of one is none of the other's
     RuntimeOptions options = cuda_options();
     options.gpu = 1;
@@ -83,7 +71,7 @@ TEST_CASE(
 }
 
 TEST_CASE("what is missing for the GPU is said in one sentence") {
-    const SimulatedCard restored;
+    const test::WatchedGpu gpu(1);
     CHECK(refusal({.driver = 0}) ==
           "there is no NVIDIA driver on this machine; install one for CUDA 13.0 or newer, or take "
           "--ops cpu");
@@ -104,7 +92,7 @@ TEST_CASE("what is missing for the GPU is said in one sentence") {
 }
 
 TEST_CASE("a GPU that falls off its bus fails the step in words, wherever it is, and no sooner") {
-    const SimulatedCard restored;
+    const test::WatchedGpu gpu(1);
     const auto tokens = some_tokens(3);
     const auto runtime = test::open_runtime(test::tiny_checkpoint("tiny-clamp"), cuda_options());
     std::vector<float> logits(static_cast<size_t>(runtime->config().vocabulary));
@@ -126,7 +114,7 @@ TEST_CASE("a GPU that falls off its bus fails the step in words, wherever it is,
 }
 
 TEST_CASE("a conversation goes on on the CPU when the GPU is gone, from the last whole token") {
-    const SimulatedCard restored;
+    const test::WatchedGpu gpu(1);
     const auto tokens = some_tokens(12);
     const Path checkpoint = test::tiny_checkpoint("tiny-clamp");
     RuntimeOptions on_cpu = cuda_options();
@@ -155,7 +143,7 @@ TEST_CASE("a conversation goes on on the CPU when the GPU is gone, from the last
 }
 
 TEST_CASE("without GPU and without the model's files every further step fails in words") {
-    const SimulatedCard restored;
+    const test::WatchedGpu gpu(1);
     const auto tokens = some_tokens(2);
     // A copy, to be taken away.
     const test::TempDirectory room;

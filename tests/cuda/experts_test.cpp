@@ -10,6 +10,7 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "tests/cuda/stage.h"
 #include "tests/cuda/staged_cuda_ops.h"
+#include "tests/cuda/watched_gpu.h"
 #include "tests/kernels/properties.h"
 
 namespace millrace {
@@ -101,8 +102,7 @@ std::vector<Bf16> by_table(const Layer& layer, Routed& routed, int64_t first, in
     cuda::experts(table, x, s.in(rows_of(routed.ids.view, first, count)),
                   s.in(rows_of(routed.weights.view, first, count)), kLimit, s.out(out.view),
                   scratch, {});
-    for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
-        FAIL_CHECK(violation.text());
+    test::expect_no_violations();
     s.back();
     CHECK(out.gaps_are(kMark));
     std::vector<Bf16> values;

@@ -4,9 +4,9 @@
 
 #include "core/base/random.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "tests/cuda/watched_gpu.h"
 #include "tests/kernels/cpu_fixture.h"
 #include "tests/kernels/properties.h"
-#include "tests/support/cuda_sim/simulator.h"
 
 namespace millrace {
 namespace {
@@ -14,15 +14,8 @@ namespace {
 // Both make lists of the same places; what lies there nobody looks at.
 struct Lists : Properties {
     Ops& host = *ops;
+    test::WatchedGpu watched{3};
     cuda::CudaOps gpu = *cuda::CudaOps::create({});
-    uint64_t seed = 0;
-
-    Lists() { cuda_sim::set_options({.seed = 3}); }
-    ~Lists() {
-        for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
-            FAIL_CHECK(violation.text());
-        cuda_sim::set_options({});
-    }
 
     template <class T>
     std::span<T> on_gpu(size_t count) {

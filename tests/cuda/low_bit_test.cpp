@@ -12,6 +12,7 @@
 #include "quant/float_codes.h"
 #include "tests/cuda/low_bit_kernels.h"
 #include "tests/cuda/stage.h"
+#include "tests/cuda/watched_gpu.h"
 #include "tests/support/cuda_sim/simulator.h"
 
 namespace millrace {
@@ -52,8 +53,7 @@ TEST_CASE("blocks of low-bit weights decode to their levels and values, all book
                      reinterpret_cast<const uint8_t*>(on_gpu.scales) + w.rows, 4 * kBlocks,
                      stage.out(std::span(steps)).data(), stage.out(std::span(levels)).data(),
                      stage.out(std::span(halves)).data(), stage.out(std::span(bf16s)).data()});
-        for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
-            FAIL_CHECK(violation.text());
+        test::expect_no_violations();
         stage.back();
         int64_t wrong = 0;
         for (int64_t row = 0; row < w.rows; ++row) {

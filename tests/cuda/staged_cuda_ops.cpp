@@ -8,6 +8,7 @@
 #include "kernels/cuda/indexer.h"
 #include "kernels/reference/reference_ops.h"
 #include "tests/cuda/stage.h"
+#include "tests/cuda/watched_gpu.h"
 
 namespace millrace::test {
 namespace {
@@ -217,8 +218,7 @@ private:
         cuda_sim::set_options(options_);
         Stage stage;
         call(stage);
-        for (const cuda_sim::Violation& violation : cuda_sim::take_violations())
-            FAIL_CHECK(violation.text());
+        expect_no_violations();
         stage.back();
     }
     // Each row by itself, and their addresses.
