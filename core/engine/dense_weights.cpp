@@ -194,16 +194,11 @@ Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops, uint6
     return memory;
 }
 
-uint64_t placed_bytes(Checkpoint& checkpoint) {
+Result<OpsMemory> place_dense_weights(Checkpoint& checkpoint, Ops& ops, const OpenWatch& watch) {
     uint64_t bytes = 0;
     for_tensors(checkpoint.weights(), [&](const std::byte*&, uint64_t size, bool) {
         bytes += round_up(size, kPlaceAlignment);
     });
-    return bytes;
-}
-
-Result<OpsMemory> place_dense_weights(Checkpoint& checkpoint, Ops& ops, const OpenWatch& watch) {
-    const uint64_t bytes = placed_bytes(checkpoint);
     OpsMemory memory = TRY(ops.allocate(bytes, HugePages::kIfGranted));
     uint64_t used = 0;
     Status status;

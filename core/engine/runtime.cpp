@@ -149,11 +149,10 @@ struct Runtime::Parts {
     SystemClock clock;
     Pool pool;
     std::unique_ptr<Ops> host_ops;
-    std::unique_ptr<Ops> gpu_ops;  // null without one
-    std::unique_ptr<Ops>
-        lost_ops;      // those of a GPU that stopped working, for memory that still refers to them
-    PageBuffer dense;  // arranged copies of dense weights
-    OpsMemory gpu_dense;  // or copies on the GPU
+    std::unique_ptr<Ops> gpu_ops;   // null without one
+    std::unique_ptr<Ops> lost_ops;  // of a GPU that stopped working: memory still refers to them
+    PageBuffer dense;               // arranged copies of dense weights
+    OpsMemory gpu_dense;            // or copies on the GPU
     std::unique_ptr<ExpertCache> cache;
     std::unique_ptr<Step> step;  // last: it refers to all of the above
 };

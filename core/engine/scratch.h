@@ -49,15 +49,11 @@ private:
 };
 
 // What a step lays out: views in the ops' memory, views in the host's, and, where those are two, rooms in the host's for
-// copies of what the host looks at (`copy…` gives nothing where they are one).
+// copies of what the host looks at (`copy_rows` gives nothing where they are one).
 struct Arenas {
     Arena ops, host;
     bool apart = false;
 
-    template <class T>
-    [[nodiscard]] std::span<T> copy_list(int64_t count) {
-        return apart ? host.list<T>(count) : std::span<T>();
-    }
     template <class T>
     [[nodiscard]] MatrixView<T> copy_rows(int64_t count, int64_t cols) {
         return apart ? host.rows<T>(count, cols) : MatrixView<T>();
