@@ -156,4 +156,22 @@ TEST_CASE_FIXTURE(Lists, "copies within the GPU's memory") {
     CHECK(read(std::span<const int32_t>(to.subspan(1))) == std::vector<int32_t>{7, 8, 9, 10});
 }
 
+TEST_CASE("memory of the second GPU is reached from threads that never chose it") {
+    const test::WatchedGpu watched(0);
+    cuda_sim::set_card({.count = 2});
+    auto gpu = *cuda::CudaOps::create({.stream = {.handle = nullptr, .device = 1}});
+    cuda_sim::change_thread();
+    const auto memory = *gpu.allocate(16, HugePages::kNo);
+    auto* const at = memory.as<int32_t>();
+    const int32_t given = 7;
+    int32_t seen = 0;
+    cuda_sim::change_thread();
+    REQUIRE(gpu.write(at, &given, sizeof(given)).ok());
+    cuda_sim::change_thread();
+    gpu.copy(at + 1, at, sizeof(given));
+    cuda_sim::change_thread();
+    REQUIRE(gpu.read(&seen, at + 1, sizeof(seen)).ok());
+    CHECK(seen == given);
+}
+
 }  // namespace millrace

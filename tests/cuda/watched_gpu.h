@@ -19,6 +19,7 @@ struct WatchedGpu {
     ~WatchedGpu() {
         expect_no_violations();
         cuda_sim::set_card({});
+        cuda_sim::change_thread();
         cuda_sim::set_options({});
     }
     WatchedGpu(const WatchedGpu&) = delete;
