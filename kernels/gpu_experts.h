@@ -18,12 +18,6 @@
 
 namespace millrace {
 
-// Memory of the host's that the GPU copies from by itself, while this lives. Moves only.
-class PinnedMemory {
-public:
-    virtual ~PinnedMemory() = default;
-};
-
 struct GpuExpertSizes {
     int64_t hidden = 0, inner = 0;
     int32_t tables = 0;       // each with
@@ -67,12 +61,5 @@ public:
     virtual void compute(int32_t table, const Fp8Rows& x, MatrixView<const int32_t> ids,
                          MatrixView<const float> weights, float limit, MatrixView<Bf16> out) = 0;
 };
-
-// `ops` are those of a GPU (make_cuda_ops) and must outlive what is returned. Begins with no slots.
-[[nodiscard]] Result<std::unique_ptr<GpuExperts>> make_gpu_experts(Ops& ops,
-                                                                   const GpuExpertSizes& sizes);
-
-// Pins memory for copies to the GPU of these ops. kCapacity when the system does not allow so much.
-[[nodiscard]] Result<std::unique_ptr<PinnedMemory>> pin(Ops& ops, std::span<std::byte> memory);
 
 }  // namespace millrace
