@@ -20,6 +20,7 @@ struct StepLimits {
 struct StepOps {
     Ops& dense;
     Ops& experts;
+    GpuTier* tier = nullptr;  // experts that those of a GPU compute
 };
 
 struct StepScratch {
@@ -84,7 +85,9 @@ public:
     [[nodiscard]] const Checkpoint& checkpoint() const { return checkpoint_; }
     [[nodiscard]] const RopeTables& rope() const { return rope_; }
     [[nodiscard]] const BlockScratch& block_scratch() const { return scratch_.block; }
-    [[nodiscard]] Experts experts() { return {cache_, checkpoint_.experts(), nullptr, watch_}; }
+    [[nodiscard]] Experts experts() {
+        return {cache_, checkpoint_.experts(), ops_.tier, nullptr, watch_};
+    }
     [[nodiscard]] const StepLimits& limits() const { return limits_; }
     void observe(StepObserver* observer) { observer_ = observer; }
     [[nodiscard]] StepObserver* observer() const { return observer_; }
