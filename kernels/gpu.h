@@ -22,6 +22,10 @@ struct Gpu {
 // driver is older than the toolkit. Starts the runtime: the first call takes a second or so.
 [[nodiscard]] Result<std::vector<Gpu>> list_gpus();
 
+// GPU number `gpu`. Fails as list_gpus does, with kInvalid where there is no such number, with kUnsupported where its
+// compute capability is below 8.0.
+[[nodiscard]] Result<Gpu> find_gpu(int gpu);
+
 // The largest shapes that ops will be asked for: they allocate scratch for them.
 struct OpsSizes {
     int64_t rows = 1;
@@ -41,8 +45,7 @@ public:
     [[nodiscard]] virtual Result<std::unique_ptr<GpuExperts>> make_experts(
         const GpuExpertSizes& sizes) = 0;
 };
-// Ops on GPU number `gpu`. kUnsupported as above, or where its compute capability is below 8.0; kCapacity where the scratch
-// does not fit.
+// Ops on GPU number `gpu`. Fails as find_gpu does; kCapacity where the scratch does not fit.
 [[nodiscard]] Result<std::unique_ptr<GpuOps>> make_cuda_ops(int gpu, const OpsSizes& sizes);
 
 }  // namespace millrace

@@ -21,7 +21,7 @@ GpuTier::GpuTier(std::unique_ptr<GpuExperts> experts, ExpertCache& cache, int32_
       options_(options),
       slots_(layers, count, options.promotion) {
     offers_.reserve(kPromotionsMax);
-    landing_.reserve(kPromotionsMax + 4 * size_t{kGroup});
+    landing_.reserve(kPromotionsMax + 2 * size_t{kPassingMax});
 }
 
 // What is under way reads the cache's slots and writes the GPU's.
@@ -61,7 +61,7 @@ Status GpuTier::take_slots(int32_t wanted) {
         pieces_.push_back(count);
         left -= count;
     }
-    size_ = slots_.size();
+    counts_->slots = slots_.size();
     return {};
 }
 
@@ -76,15 +76,15 @@ Status GpuTier::enter(Copy& copy) {
     TRY(experts_->set(table_of(key.layer), key.expert, copy.slot));
     slots_.landed(SlotId{copy.slot - passing_slots_});
     cache_.set_elsewhere(key, true);
-    there_ = slots_.there();
+    counts_->there = slots_.there();
     copy.stays = false;
     return {};
 }
 
 Status GpuTier::forget(ExpertKey key) {
     cache_.set_elsewhere(key, false);
-    count(dropped_);
-    there_ = slots_.there();
+    count(counts_->dropped);
+    counts_->there = slots_.there();
     return experts_->set(table_of(key.layer), key.expert, std::nullopt);
 }
 
@@ -115,7 +115,7 @@ Result<std::optional<int32_t>> GpuTier::take_slot(ExpertKey key) {
     const std::optional<GpuSlots::Taken> taken = slots_.begin(key);
     if (!taken) return std::optional<int32_t>();
     if (taken->dropped) TRY(forget(*taken->dropped));
-    count(promoted_);
+    count(counts_->promoted);
     return std::optional<int32_t>(gpu_slot(taken->slot));
 }
 
@@ -126,7 +126,7 @@ Status GpuTier::copy(Lease lease, const ExpertWeights& weights, const RoutedRows
     const auto passing = static_cast<int32_t>(open_ * group_size() + group.count);
     Copy& copy = group.copies[group.count++];
     copy = {std::move(lease), weights, own.value_or(passing), own.has_value()};
-    count(copied_);
+    count(counts_->copied);
     return experts_->fill(copy.slot, weights);
 }
 
@@ -208,19 +208,9 @@ Result<bool> GpuTier::shrink() {
     });
     TRY(std::move(forgotten));
     pieces_.pop_back();
-    size_ = slots_.size();
-    there_ = slots_.there();
+    counts_->slots = slots_.size();
+    counts_->there = slots_.there();
     return experts_->shrink();
-}
-
-GpuTierStats GpuTier::stats() const {
-    return {.slots = size_,
-            .there = there_,
-            .hits = hits_,
-            .by_cpu = by_cpu_,
-            .copied = copied_,
-            .promoted = promoted_,
-            .dropped = dropped_};
 }
 
 }  // namespace millrace

@@ -33,26 +33,41 @@ namespace millrace {
 struct GpuTierStats {
     int32_t slots = 0;  // that hold what they are given
     int32_t there = 0;  // of them, now
-    uint64_t slot_bytes = 0;
     // Experts that layers used: there already, computed by the CPU, copied for it.
     uint64_t hits = 0, by_cpu = 0, copied = 0;
     uint64_t promoted = 0;  // began to be copied because they deserve a slot
     uint64_t dropped = 0;   // gave their slot to another
 };
 
+// What the tier counts: written by the engine thread, read by any, also when the tier is gone.
+struct GpuTierCounts {
+    std::atomic<uint64_t> hits{0}, by_cpu{0}, copied{0}, promoted{0}, dropped{0};
+    std::atomic<int32_t> slots{0}, there{0};
+
+    [[nodiscard]] GpuTierStats stats() const {
+        return {.slots = slots,
+                .there = there,
+                .hits = hits,
+                .by_cpu = by_cpu,
+                .copied = copied,
+                .promoted = promoted,
+                .dropped = dropped};
+    }
+};
+
 // One layer's routed experts, in the GPU's memory.
 struct RoutedRows {
-    Fp8Rows x;                       // [n, d]
-    MatrixView<const int32_t> ids;   // [n, k]
+    Fp8Rows x;                      // [n, d]
+    MatrixView<const int32_t> ids;  // [n, k]
     MatrixView<const float> weights;
     float limit = 0;
-    MatrixView<Bf16> out;            // [n·k, d]
+    MatrixView<Bf16> out;  // [n·k, d]
 };
 
 struct GpuTierOptions {
-    int32_t slots = 0;       // wanted, with those that copies for a layer pass through
-    int64_t copied_rows = 1;  // from so many rows of a chunk on; kNever: the CPU computes all that is missing
-    int64_t pairs_max = 0;    // of a row and one of its experts, in a chunk
+    int32_t slots = 0;  // wanted, with those that copies for a layer pass through
+    int64_t copied_rows =
+        1;  // from so many rows of a chunk on; kNever: the CPU computes all that is missing
     PromotionRule promotion;
 
     static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
@@ -62,10 +77,9 @@ class GpuTier {
 public:
     // Takes as many slots as there is memory for, at most those wanted; kCapacity when there is none for the few it needs.
     // Both and the source must outlive the tier.
-    [[nodiscard]] static Result<std::unique_ptr<GpuTier>> create(std::unique_ptr<GpuExperts> experts,
-                                                                 ExpertCache& cache,
-                                                                 const ExpertSource& source,
-                                                                 const GpuTierOptions& options);
+    [[nodiscard]] static Result<std::unique_ptr<GpuTier>> create(
+        std::unique_ptr<GpuExperts> experts, ExpertCache& cache, const ExpertSource& source,
+        const GpuTierOptions& options);
     ~GpuTier();
     GpuTier(const GpuTier&) = delete;
     GpuTier& operator=(const GpuTier&) = delete;
@@ -79,8 +93,8 @@ public:
         slots_.observe(layer, ranks, chosen);
     }
     // An expert of the layer was there, or the CPU has computed it.
-    void count_hit() { count(hits_); }
-    void count_by_cpu() { count(by_cpu_); }
+    void count_hit() { count(counts_->hits); }
+    void count_by_cpu() { count(counts_->by_cpu); }
 
     [[nodiscard]] bool copies(int64_t rows) const { return rows >= options_.copied_rows; }
     // An expert of `layer` that has landed in the cache goes to the GPU and is computed there, at end_copies() at the latest.
@@ -98,10 +112,15 @@ public:
     // Gives memory back to the GPU: the last piece of slots and what lies there. False when none can be spared.
     [[nodiscard]] Result<bool> shrink();
 
-    [[nodiscard]] GpuTierStats stats() const;  // any thread
+    [[nodiscard]] std::shared_ptr<const GpuTierCounts> counts() const { return counts_; }
+    // Of the GPU, also those that copies pass through.
+    [[nodiscard]] int32_t gpu_slots() const { return experts_->slots(); }
 
+    // Of a GPU's tables, besides one for each layer: for what passes through.
+    static constexpr int32_t kPassingTables = 1;
     // Slots of one of the two groups.
     static constexpr int32_t kGroup = 8;
+    static constexpr int32_t kPassingMax = 2 * kGroup;
     // Promotions under way at most: they share the bus and the host's memory with what is needed now.
     static constexpr size_t kPromotionsMax = 4;
 
@@ -150,8 +169,7 @@ private:
     size_t open_ = 0;  // the group that is being filled
     std::vector<Copy> offers_;
     std::vector<Copy> landing_;  // under way; their leases last until they have landed
-    std::atomic<uint64_t> hits_{0}, by_cpu_{0}, copied_{0}, promoted_{0}, dropped_{0};
-    std::atomic<int32_t> size_{0}, there_{0};
+    std::shared_ptr<GpuTierCounts> counts_ = std::make_shared<GpuTierCounts>();
 };
 
 }  // namespace millrace

@@ -30,7 +30,9 @@ struct RoutedWork {
         return scratch.begin[e + 1] - scratch.begin[e];
     }
     // Whether the GPU computes an expert that it does not hold.
-    [[nodiscard]] bool copies(ExpertId id) const { return gpu != nullptr && gpu->copies(rows_of(id)); }
+    [[nodiscard]] bool copies(ExpertId id) const {
+        return gpu != nullptr && gpu->copies(rows_of(id));
+    }
 };
 
 // Groups the pairs of a row and one of its experts by expert, rows ascending; returns the experts used, ascending.
@@ -48,7 +50,8 @@ template <class Meanwhile>
                                 const Meanwhile& meanwhile);
 
 // The parts of run_routed.
-[[nodiscard]] Result<LeaseBatch> acquire_wave(const RoutedWork& work, std::span<const ExpertId> ids);
+[[nodiscard]] Result<LeaseBatch> acquire_wave(const RoutedWork& work,
+                                              std::span<const ExpertId> ids);
 [[nodiscard]] Status run_wave(const RoutedWork& work, LeaseBatch& batch,
                               std::span<const ExpertId> ids);
 

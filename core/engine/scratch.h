@@ -59,7 +59,6 @@ struct Arenas {
     [[nodiscard]] MatrixView<T> copy_rows(int64_t count, int64_t cols) {
         return apart ? host.rows<T>(count, cols) : MatrixView<T>();
     }
-    [[nodiscard]] uint64_t peak_bytes() const { return ops.peak_bytes() + host.peak_bytes(); }
 };
 
 // Memory for all of that.

@@ -36,6 +36,10 @@ struct StepScratch {
                                           const StepLimits& limits);
 };
 
+struct StepBytes {
+    uint64_t ops = 0, host = 0;  // `host` is 0 where memory is one
+};
+
 class Step {
 public:
     // All references must outlive the step.
@@ -43,9 +47,9 @@ public:
                                                               const StepOps& ops,
                                                               ExpertCache& cache,
                                                               const StepLimits& limits);
-    // What `create` allocates for activations where all memory is the host's.
-    [[nodiscard]] static uint64_t scratch_bytes(const ModelConfig& config,
-                                                const StepLimits& limits);
+    // What `create` allocates for activations; `apart`: the ops have memory of their own.
+    [[nodiscard]] static StepBytes scratch_bytes(const ModelConfig& config,
+                                                 const StepLimits& limits, bool apart);
 
     // Computes `tokens` at positions first, first + 1, … of the sequence that `kv` holds. logits: as `wanted` says, no
     // rows, one row, or one a token [n, vocabulary]; in the host's memory, here and below.
