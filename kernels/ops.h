@@ -157,7 +157,8 @@ public:
     // From the ops' memory to the host's, when all before is done: the one call that waits, and that tells of what went
     // wrong with earlier ones (kDeviceLost; then nothing in that memory can be trusted any more).
     [[nodiscard]] virtual Status read(void* host, const void* from, size_t bytes);
-    // From the host's to the ops' memory; the host's may change as soon as the call returns.
+    // From the host's to the ops' memory. The host's may change as soon as the call returns; where it is pinned, as soon as
+    // a read that began later has ended.
     [[nodiscard]] virtual Status write(void* to, const void* host, size_t bytes);
     // As read, of several pieces with one wait, which is end_read's: what is told between the two is not waited for. One at
     // a time. It need not wait for the processor's copies where the host's memory is pinned.

@@ -49,6 +49,8 @@ public:
     [[nodiscard]] bool on_host() const override { return false; }
     [[nodiscard]] Result<OpsMemory> allocate(uint64_t bytes, HugePages huge) override;
     [[nodiscard]] Status read(void* host, const void* from, size_t bytes) override;
+    [[nodiscard]] Status begin_read(std::span<const ReadPiece> pieces) override;
+    [[nodiscard]] Status end_read() override;
     [[nodiscard]] Status write(void* to, const void* host, size_t bytes) override;
     void copy(void* to, const void* from, size_t bytes) override;
     [[nodiscard]] Result<std::unique_ptr<GpuExperts>> make_experts(
@@ -133,6 +135,7 @@ private:
 
     OwnStream own_stream_;
     Stream stream_;
+    Event read_;            // behind the copies of begin_read
     DeviceMemory scratch_;  // of hc_reduce and hc_head
     DeviceMemory attention_scratch_;
     DeviceMemory index_scratch_;
