@@ -326,6 +326,18 @@ TEST_CASE("when a slot has landed its source may change, and not before") {
     }
 }
 
+TEST_CASE("memory is unpinned when what was to come from it has come") {
+    Experts t(0);
+    const HostExpert expert(t.in, kAll[0], Lie::kRecord);
+    REQUIRE(t.experts->grow(1).ok());
+    auto pinned =
+        *t.gpu->pin(std::span(const_cast<std::byte*>(expert.record.data()), expert.record.size()));
+    REQUIRE(t.experts->fill(0, expert.weights).ok());
+    pinned.reset();
+    test::expect_no_violations();
+    CHECK(*t.experts->landed(0));
+}
+
 TEST_CASE("slots come and go by pieces of memory, or not at all") {
     Experts t;
     CHECK_FALSE(t.experts->shrink());
