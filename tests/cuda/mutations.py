@@ -30,7 +30,8 @@ class Mutation:
 ROWS, GRIDS, MIXTURE = "*/cpu_rows_test.cpp", "*/cpu_grids_test.cpp", "*/cpu_mixture_test.cpp"
 STREAMS, LINEAR = "*/cpu_hyper_connections_test.cpp", "*/cpu_linear_test.cpp"
 OWN, PRODUCT = "*/kernels_test.cpp", "*/product_test.cpp"
-EXPERTS, LISTS, SLOTS = "*/cuda/experts_test.cpp", "*/cuda/lists_test.cpp", "*/cuda/gpu_experts_test.cpp"
+EXPERTS, LISTS = "*/cuda/experts_test.cpp", "*/cuda/lists_test.cpp"
+SLOTS = "*/cuda/gpu_experts_test.cpp,*/cuda/gpu_experts_simulated_test.cpp"
 ATTENTION, INDEXER, STAGES = "*/cpu_attention_test.cpp", "*/cpu_indexer_test.cpp", "*/cuda/indexer_test.cpp"
 
 MUTATIONS = [
@@ -221,8 +222,8 @@ MUTATIONS = [
     Mutation("a fill that has landed before it began", "gpu_experts.cu",
              "    to.landed = false;\n", "", "gpu_experts.cu", SLOTS, "when a slot has landed*"),
     Mutation("an entry not cleared", "gpu_experts.cu",
-             "    write_entry(tables_", "    if (entry != kNowhere) write_entry(tables_", "gpu_experts.cu", SLOTS, "experts of all formats*"),
-    Mutation("formats of experts that left", "gpu_experts.cu",
+             "    write_entry(tables_", "    if (entry != kNowhere) write_entry(tables_", "gpu_experts.cu", SLOTS, "a slot that is filled again*"),
+    Mutation("the formats of an expert not noted", "gpu_experts.cu",
              "if (entry != kNowhere) count(table, entry, 1);", "if (entry != kNowhere && entry != 3) count(table, entry, 1);",
              "gpu_experts.cu", SLOTS, "experts of all formats*"),
     Mutation("the next row of a strip", "expert_slots.cu",
