@@ -19,7 +19,7 @@
 namespace millrace::cuda {
 namespace {
 
-constexpr uint32_t kStripRows = 16;
+constexpr int64_t kStripRows = 16;
 constexpr uint32_t kSlotThreads = 256;
 constexpr int64_t kSlotBlocksMax = 32;  // of a part
 constexpr int64_t kUnits = 4;           // that a thread takes
@@ -34,12 +34,13 @@ __device__ inline uint32_t load_word(const uint8_t* at) {
 // Four units of a row of a strip, which are `unit`·4 bytes of the row.
 template <bool kVectors>
 __device__ inline void turn(const SlotPart& part, uint32_t piece) {
+    // In 32 bits: divisions of 64 are calls.
     const auto bytes = static_cast<uint32_t>(kUnits * part.unit);
     const uint32_t pieces_of_row = static_cast<uint32_t>(part.row_bytes) / bytes;
-    const uint32_t row = piece % kStripRows;
-    const uint32_t column = piece / kStripRows;
+    const uint32_t column = piece / static_cast<uint32_t>(kStripRows);
+    const int64_t row = piece % static_cast<uint32_t>(kStripRows);
     const int64_t strip = column / pieces_of_row;
-    const int64_t first = column % pieces_of_row * bytes;  // of the row
+    const int64_t first = int64_t{column % pieces_of_row} * bytes;  // of the row
     const int64_t begin = strip * kStripRows * part.row_bytes;
     const uint8_t* from = part.from + begin + first * kStripRows + row * part.unit;
     uint8_t* to = part.to + begin + row * part.row_bytes + first;

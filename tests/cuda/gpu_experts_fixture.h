@@ -94,10 +94,11 @@ inline uint64_t slot_bytes_of_all(Inputs& in) {
     return most;
 }
 
-// A GPU with ops, experts, and rows that the router has sent to them.
+// A GPU (with a number above 0 in the simulator alone) with ops, experts, and rows that the router has sent to them.
 struct Experts : Properties {
-    explicit Experts(uint64_t seed = 0) : watched(seed) {
-        gpu = *make_cuda_ops(0, kSizes);
+    explicit Experts(uint64_t seed = 0, int number = 0) : watched(seed) {
+        if (number > 0) cuda_sim::set_card({.count = number + 1});
+        gpu = *make_cuda_ops(number, kSizes);
         sizes.slot_bytes = slot_bytes_of_all(in);
         experts = *gpu->make_experts(sizes);
         Rows<Bf16> rows(kTokens, kHidden);

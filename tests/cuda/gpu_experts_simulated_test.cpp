@@ -170,4 +170,127 @@ TEST_CASE("a GPU that is lost is told of wherever the experts are") {
     CHECK(lost > 10);
 }
 
+TEST_CASE("a GPU that is lost while ops and experts are made leaves nothing behind") {
+    const test::WatchedGpu watched(0);
+    const auto free_bytes = [] { return list_gpus()->front().free_bytes; };
+    const uint64_t before = free_bytes();
+    const GpuExpertSizes sizes{
+        .hidden = 256, .inner = 128, .tables = 1, .experts = 2, .slot_bytes = 1024, .pairs = 4};
+    int made = 0;
+    for (int64_t calls = 0; calls < 40; ++calls) {
+        CAPTURE(calls);
+        cuda_sim::set_card({.calls_left = calls});
+        auto gpu = make_cuda_ops(0, Experts::kSizes);
+        if (gpu.ok()) {
+            auto experts = (*gpu)->make_experts(sizes);
+            if (experts.ok() && (*experts)->grow(1).ok()) ++made;
+        }
+        gpu = Error{ErrorCode::kDeviceLost, "given back"};
+        cuda_sim::set_card({});
+        CHECK(free_bytes() == before);
+    }
+    CHECK(made > 5);
+    CHECK(made < 35);
+}
+
+TEST_CASE("experts of the second GPU are reached from threads that never chose it") {
+    Experts t(3, 1);
+    const HostExpert expert(t.in, kAll[0], Lie::kRecord);
+    const auto other_thread = [] { cuda_sim::change_thread(); };
+    other_thread();
+    REQUIRE(t.experts->grow(1).ok());
+    for (int round = 0; round < 2; ++round) {
+        other_thread();
+        REQUIRE(t.experts->fill(0, expert.weights).ok());
+        other_thread();
+        CHECK(t.experts->landed(0).ok());
+        other_thread();
+        t.experts->wait_for(0);
+        other_thread();
+        REQUIRE(t.experts->set(0, {1}, 0).ok());
+        const MatrixView<Bf16> out = t.compute(0, t.all_are(1));
+        other_thread();
+        CHECK(t.result(out) == t.expected(expert));
+        other_thread();
+        REQUIRE(t.experts->set(0, {1}, std::nullopt).ok());
+    }
+    other_thread();
+    CHECK(t.experts->shrink());
+    std::vector<std::byte> memory(4096);
+    other_thread();
+    auto pinned = t.gpu->pin(memory);
+    REQUIRE(pinned.ok());
+    other_thread();
+    pinned->reset();
+    other_thread();
+    t.experts.reset();
+}
+
+// Slots, tables and what was told to be computed, as whoever has no streams would keep them.
+TEST_CASE(
+    "whatever is filled, named and computed in whatever order, every result is that of its "
+    "moment") {
+    constexpr int32_t kSlots = 3, kTables = 2;
+    for (uint64_t seed = 0; seed < 5; ++seed) {
+        CAPTURE(seed);
+        Experts t(seed);
+        std::list<HostExpert> host;
+        std::vector<std::vector<Bf16>> all;  // for every pair, of each
+        std::vector<std::shared_ptr<void>> pinned;
+        for (const Formats& formats : {kAll[0], kAll[1], kAll[0], kAll[4]}) {
+            host.emplace_back(t.in, formats, Lie::kRecord);
+            all.push_back(t.expected(host.back()));
+            if (host.size() % 2 == 0) pinned.push_back(*t.gpu->pin(host.back().record));
+        }
+        REQUIRE(t.experts->grow(kSlots).ok());
+        int filled[kSlots] = {-1, -1, -1};
+        int named[kTables][kExperts];
+        std::fill_n(&named[0][0], kTables * kExperts, -1);
+        struct Told {
+            MatrixView<Bf16> out;
+            std::vector<Bf16> wanted;
+        };
+        std::vector<Told> told;
+        Random random(seed + 100);
+        const auto below = [&](int64_t bound) {
+            return static_cast<int32_t>(random.below(static_cast<uint64_t>(bound)));
+        };
+        for (int step = 0; step < 36; ++step) {
+            const int32_t slot = below(kSlots), table = below(kTables), id = below(3);
+            const int32_t kind = below(4);
+            if (kind == 0) {
+                bool free = true;
+                for (auto& entries : named)
+                    for (const int entry : entries) free = free && entry != slot;
+                if (!free) continue;
+                filled[slot] = below(4);
+                REQUIRE(t.experts->fill(slot, std::next(host.begin(), filled[slot])->weights).ok());
+                if (below(2) == 0) REQUIRE(t.experts->landed(slot).ok());
+                t.experts->wait_for(slot);
+            } else if (kind == 1) {
+                named[table][id] = -1;
+                REQUIRE(t.experts->set(table, {id}, std::nullopt).ok());
+            } else if (kind == 2) {
+                if (filled[slot] < 0) continue;
+                named[table][id] = slot;
+                REQUIRE(t.experts->set(table, {id}, slot).ok());
+            } else {
+                std::vector<int32_t> ids(kPairs);
+                std::vector<Bf16> wanted(kPairs * kHidden, kMark);
+                for (size_t pair = 0; pair < kPairs; ++pair) {
+                    ids[pair] = below(3);
+                    const int from = named[table][ids[pair]];
+                    if (from < 0) continue;
+                    const auto at = static_cast<std::ptrdiff_t>(pair * kHidden);
+                    const auto& values = all[static_cast<size_t>(filled[from])];
+                    std::copy_n(values.begin() + at, kHidden, wanted.begin() + at);
+                }
+                told.push_back({t.compute(table, ids), wanted});
+            }
+        }
+        CHECK(told.size() >= 4);
+        for (const Told& one : told) CHECK(t.result(one.out) == one.wanted);
+    }
+}
+
 }  // namespace millrace

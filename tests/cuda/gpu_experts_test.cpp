@@ -38,7 +38,7 @@ TEST_CASE_FIXTURE(Properties, "a slot has an expert's bytes row by row, however 
     const auto cpu = make_cpu_ops(pool, {});
     for (const Formats& formats : kAll) {
         for (const Lie lie : {Lie::kRecord, Lie::kApart}) {
-            for (const size_t offset : {0, 1, 4}) {
+            for (const size_t offset : {size_t{0}, size_t{1}, size_t{4}}) {
                 for (const bool strips : {false, true}) {
                     CAPTURE(static_cast<int>(formats.gate_up));
                     CAPTURE(offset);
