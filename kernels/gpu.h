@@ -41,7 +41,7 @@ public:
     [[nodiscard]] virtual Result<std::unique_ptr<GpuExperts>> make_experts(
         const GpuExpertSizes& sizes) = 0;
     // The host's memory, for as long as what is returned lives, is copied to this GPU without the processor. kCapacity when
-    // the system does not allow so much.
+    // the system does not allow so much. What GpuExperts copies from there goes on beside the work; write() waits for it.
     [[nodiscard]] virtual Result<std::shared_ptr<void>> pin(std::span<std::byte> memory) = 0;
 };
 // Ops on GPU number `gpu`. kUnsupported as above, or where its compute capability is below 8.0; kCapacity where the scratch

@@ -83,9 +83,16 @@ Status CudaOps::read(void* host, const void* from, size_t bytes) {
 Status CudaOps::write(void* to, const void* host, size_t bytes) {
     if (bytes == 0) return {};
     use_device(stream_);
-    // From memory that is not pinned: the driver has its own copy when the call returns.
-    return status_after(
-        cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, handle_of(stream_)));
+    cudaError_t error =
+        cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, handle_of(stream_));
+    // From memory that is not pinned the driver has its own copy when the call returns.
+    const std::span from(static_cast<const std::byte*>(host), bytes);
+    const bool pinned = std::ranges::any_of(*pinned_, [from](std::span<const std::byte> range) {
+        return from.data() < range.data() + range.size() &&
+               range.data() < from.data() + from.size();
+    });
+    if (pinned && error == cudaSuccess) error = cudaStreamSynchronize(handle_of(stream_));
+    return status_after(error);
 }
 
 void CudaOps::copy(void* to, const void* from, size_t bytes) {
@@ -114,7 +121,10 @@ Result<std::shared_ptr<void>> CudaOps::pin(std::span<std::byte> memory) {
         return Error{too_much ? ErrorCode::kCapacity : status.error().code,
                      cat(status.error().message, " (", memory.size() >> 20, " MiB)")};
     }
-    const auto unpin = [stream = stream_](void* at) {
+    pinned_->push_back(memory);
+    const auto unpin = [stream = stream_, ranges = pinned_](void* at) {
+        std::erase_if(*ranges,
+                      [at](std::span<const std::byte> range) { return range.data() == at; });
         use_device(stream);
         // Copies from it that are under way would go on with memory that may move.
         static_cast<void>(cudaDeviceSynchronize());

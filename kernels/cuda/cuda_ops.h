@@ -13,6 +13,7 @@
 #include <memory>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "kernels/cuda/device_memory.h"
 #include "kernels/cuda/stream.h"
@@ -137,6 +138,9 @@ private:
     DeviceMemory attention_scratch_;
     DeviceMemory index_scratch_;
     DeviceMemory expert_scratch_;
+    // Memory that is pinned. Shared with what unpins it, which may outlive the ops.
+    std::shared_ptr<std::vector<std::span<const std::byte>>> pinned_ =
+        std::make_shared<std::vector<std::span<const std::byte>>>();
 };
 
 }  // namespace millrace::cuda

@@ -21,7 +21,7 @@ namespace {
 
 constexpr int64_t kStripRows = 16;
 constexpr uint32_t kSlotThreads = 256;
-constexpr int64_t kSlotBlocksMax = 32;  // of a part
+constexpr int64_t kSlotBlocksMax = 64;  // of a part
 constexpr int64_t kUnits = 4;           // that a thread takes
 constexpr int64_t kPlainBytes = 16;
 

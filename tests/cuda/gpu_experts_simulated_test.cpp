@@ -53,6 +53,19 @@ TEST_CASE("memory is unpinned when what was to come from it has come") {
     CHECK(*t.experts->landed(0));
 }
 
+TEST_CASE(
+    "what is written from pinned memory has been taken when the call returns, as from any other") {
+    Experts t(0);
+    std::vector<std::byte> memory(64, std::byte{1});
+    auto pinned = *t.gpu->pin(memory);
+    const OpsMemory to = *t.gpu->allocate(64, HugePages::kNo);
+    REQUIRE(t.gpu->write(to.bytes.data(), memory.data() + 8, 16).ok());
+    std::ranges::fill(memory, std::byte{2});
+    std::vector<std::byte> seen(16);
+    REQUIRE(t.gpu->read(seen.data(), to.bytes.data(), 16).ok());
+    CHECK((seen == std::vector<std::byte>(16, std::byte{1})));
+}
+
 TEST_CASE("slots come and go by pieces of memory, or not at all") {
     Experts t;
     CHECK_FALSE(t.experts->shrink());

@@ -241,6 +241,8 @@ MUTATIONS = [
     Mutation("an event recorded on no stream", "stream.cu",
              "cudaEventRecord(event_of(handle_), static_cast<cudaStream_t>(stream.handle))", "cudaEventRecord(event_of(handle_), nullptr)",
              "stream.cu", SLOTS, "a slot that is filled again*"),
+    Mutation("pinned memory written from without waiting", "cuda_ops.cu",
+             "if (pinned && error == cudaSuccess) error", "if (pinned && error != cudaSuccess) error", "cuda_ops.cu", SLOTS, "what is written from*"),
     Mutation("memory unpinned under a copy", "cuda_ops.cu",
              "        static_cast<void>(cudaDeviceSynchronize());\n", "", "cuda_ops.cu", SLOTS, "memory is unpinned*"),
 ]
