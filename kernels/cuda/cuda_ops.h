@@ -51,7 +51,9 @@ public:
     KeyLists list_keys(const KeySources& sources, std::span<const KvRow*> rows,
                        std::span<KeyList> lists) override;
     void list_contributors(const PoolSources& from, std::span<const float*> rows,
-                           std::span<PoolSource> sources) override;
+                           std::span<PoolSource> sources, std::span<int32_t> positions) override;
+    void store(MatrixView<const std::byte> records, const RecordRing& to, const int32_t* first,
+               int divisor) override;
 
     // rows.cu. A token outside the table leaves its row alone.
     void embed(const LinearWeight& table, std::span<const TokenId> tokens,

@@ -206,11 +206,13 @@ MUTATIONS = [
     Mutation("codes of numbers that the norm did not write", "norm_rope.cu",
              "rounded[i] = to_float(to_bf16(v[i]));", "rounded[i] = v[i];", "norm_rope.cu", OWN, "a norm that*"),
     Mutation("a ring that does not go round", "lists.cu",
-             "t.sources.ring + position % t.sources.capacity", "t.sources.ring + position", "lists.cu", LISTS, "keys: windows*"),
+             "from.ring + position % from.capacity\n", "from.ring + position\n", "lists.cu", LISTS, "keys: windows*"),
     Mutation("absent picks in the list", "lists.cu",
              "while (seen > 0 && own[seen - 1] < 0) --seen;", "", "lists.cu", LISTS, "keys: the entries*"),
     Mutation("contributors before the first token", "lists.cu",
              "position < 0 ? nullptr", "position < -100 ? nullptr", "lists.cu", LISTS, "contributors*"),
+    Mutation("records stored behind the end of a ring", "lists.cu",
+             "t.divisor + record) % t.to.capacity", "t.divisor + record)", "lists.cu", LISTS, "records go*"),
 ]
 
 
