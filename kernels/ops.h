@@ -147,6 +147,12 @@ struct RouterConfig {
     float route_scale = 1;
 };
 
+// A series of calls of ops, to be made again and again. The ops must outlive it.
+class Recording {
+public:
+    virtual ~Recording() = default;
+};
+
 class Ops {
 public:
     virtual ~Ops() = default;
@@ -163,6 +169,14 @@ public:
     [[nodiscard]] virtual Status write(void* to, const void* host, size_t bytes);
     // Within the ops' memory; the two do not overlap.
     virtual void copy(void* to, const void* from, size_t bytes);
+
+    // Where starting an op costs more than many ops take, a series of calls can be recorded once and replayed as one: with
+    // the pointers, shapes and numbers that they had, on what lies in the memory by then. From begin_recording, if that
+    // says yes, to end_recording nothing is computed, and read, write and allocate are not called. Null: what was to be
+    // recorded has not been, and must be asked for again.
+    [[nodiscard]] virtual bool begin_recording() { return false; }
+    [[nodiscard]] virtual std::unique_ptr<Recording> end_recording() { return nullptr; }
+    virtual void replay(const Recording& /*recording*/) {}
 
     // out[i] = ⌊(first + i·step) / divisor⌋; first and step ≥ 0.
     virtual void count(std::span<int32_t> out, int64_t first, int64_t step, int64_t divisor);

@@ -18,6 +18,7 @@
 #include "core/base/result.h"
 #include "core/base/tensor.h"
 #include "core/base/types.h"
+#include "core/engine/step_recordings.h"
 #include "core/model/config.h"
 #include "kernels/kv_rows.h"
 #include "kernels/ops.h"
@@ -152,6 +153,8 @@ public:
     // chunk_max of it, is put aside; and put back as if the chunk had never been.
     void save(int64_t first, int64_t count);
     void restore(int64_t first, int64_t count);
+    // Of the step that continues this state.
+    [[nodiscard]] StepRecordings& recordings() { return recordings_; }
 
 private:
     KvCache(Ops& ops, const KvLimits& limits, std::vector<LayerKv> layers, size_t trunk,
@@ -165,8 +168,9 @@ private:
     Ops& ops_;
     KvLimits limits_;
     std::vector<LayerKv> layers_;
-    size_t trunk_;     // so many of the layers are the model's
-    OpsMemory aside_;  // what a chunk overwrites, ring by ring
+    size_t trunk_;               // so many of the layers are the model's
+    OpsMemory aside_;            // what a chunk overwrites, ring by ring
+    StepRecordings recordings_;  // last: they know where all of it lies
 };
 
 }  // namespace millrace

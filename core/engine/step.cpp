@@ -66,7 +66,11 @@ uint64_t Step::scratch_bytes(const ModelConfig& config, const StepLimits& limits
 
 Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first,
                      LogitsWanted wanted, MatrixView<float> logits) {
-    const Chunk chunk = chunk_of(tokens, first);
+    Chunk chunk = chunk_of(tokens, first);
+    if (chunk.rows() == 1 && !ops_.dense.on_host() && !wants_rows(observer_)) {
+        chunk.recordings = &kv.recordings();
+        chunk.recordings->set_limit(chunk.limit);
+    }
     const ModelWeights& weights = checkpoint_.weights();
     rows_ = chunk.rows();
     begin_part(observer_, StepPart::kEnds);

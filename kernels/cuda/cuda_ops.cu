@@ -36,8 +36,8 @@ Status status_after(cudaError_t error) {
 
 }  // namespace
 
-Result<CudaOps> CudaOps::create(const CudaOptions& options) {
-    CudaOps ops(options.stream);
+Result<CudaOps> CudaOps::create(const CudaOptions& options, OwnStream own) {
+    CudaOps ops(options.stream, std::move(own));
     use_device(options.stream);
     ops.scratch_ = TRY(DeviceMemory::allocate(
         static_cast<size_t>(mix_scratch_bytes(options.rows_max, options.hidden_max))));

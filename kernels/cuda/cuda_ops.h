@@ -10,7 +10,9 @@
 // time may call; nothing is allocated after create().
 
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 
 #include "kernels/cuda/device_memory.h"
 #include "kernels/cuda/stream.h"
@@ -22,7 +24,7 @@ inline constexpr int kExpertsMax = 32;  // experts of one token
 
 // The largest shapes that will be asked for: scratch is allocated for them.
 struct CudaOptions {
-    Stream stream;
+    Stream stream;  // outlives the ops, or goes with them (create)
     int64_t rows_max = 1;
     int64_t hidden_max = 0;   // hc_reduce, hc_head
     int64_t inner_max = 0;    // experts
@@ -34,7 +36,8 @@ struct CudaOptions {
 
 class CudaOps final : public Ops {
 public:
-    [[nodiscard]] static Result<CudaOps> create(const CudaOptions& options);
+    // `own`: the stream of the options, where nobody else keeps it.
+    [[nodiscard]] static Result<CudaOps> create(const CudaOptions& options, OwnStream own = {});
     // Whether there are kernels for products with this weight.
     [[nodiscard]] static bool multiplies(const LinearWeight& weight);
 
@@ -46,6 +49,10 @@ public:
     [[nodiscard]] Status read(void* host, const void* from, size_t bytes) override;
     [[nodiscard]] Status write(void* to, const void* host, size_t bytes) override;
     void copy(void* to, const void* from, size_t bytes) override;
+    // graph.cu. Not on the default stream, which nothing can be recorded on.
+    [[nodiscard]] bool begin_recording() override;
+    [[nodiscard]] std::unique_ptr<Recording> end_recording() override;
+    void replay(const Recording& recording) override;
     // lists.cu
     void count(std::span<int32_t> out, int64_t first, int64_t step, int64_t divisor) override;
     KeyLists list_keys(const KeySources& sources, std::span<const KvRow*> rows,
@@ -113,12 +120,13 @@ public:
     void experts(const LinearInput& x, std::span<const ExpertCall> calls, float limit) override;
 
 private:
-    explicit CudaOps(Stream stream) : stream_(stream) {}
+    explicit CudaOps(Stream stream, OwnStream own) : own_stream_(std::move(own)), stream_(stream) {}
     [[nodiscard]] static int64_t mix_scratch_bytes(int64_t rows, int64_t hidden);
     // The sums of fn·x over each piece of columns, to scratch_.
     template <int kResults>
     void mix(MatrixView<const Bf16> streams, std::span<const float> fn);
 
+    OwnStream own_stream_;
     Stream stream_;
     DeviceMemory scratch_;  // of hc_reduce and hc_head
     DeviceMemory attention_scratch_;

@@ -76,14 +76,17 @@ Result<std::unique_ptr<Ops>> make_cuda_ops(int gpu, const OpsSizes& sizes) {
                          ".", chosen.minor, "; ", kCapabilityMin,
                          ".0 or newer is needed (Ampere of 2020); take --ops cpu")};
     }
-    auto ops = TRY(cuda::CudaOps::create({.stream = {.handle = nullptr, .device = gpu},
-                                          .rows_max = sizes.rows,
-                                          .hidden_max = sizes.hidden,
-                                          .inner_max = sizes.inner,
-                                          .heads_max = sizes.heads,
-                                          .keys_max = sizes.keys,
-                                          .entries_max = sizes.entries,
-                                          .picks_max = sizes.picks}));
+    // A stream of its own: nothing can be recorded on the default one.
+    cuda::OwnStream stream = TRY(cuda::OwnStream::create(gpu));
+    const cuda::CudaOptions options{.stream = stream.get(),
+                                    .rows_max = sizes.rows,
+                                    .hidden_max = sizes.hidden,
+                                    .inner_max = sizes.inner,
+                                    .heads_max = sizes.heads,
+                                    .keys_max = sizes.keys,
+                                    .entries_max = sizes.entries,
+                                    .picks_max = sizes.picks};
+    auto ops = TRY(cuda::CudaOps::create(options, std::move(stream)));
     return std::unique_ptr<Ops>(std::make_unique<cuda::CudaOps>(std::move(ops)));
 }
 

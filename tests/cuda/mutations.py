@@ -30,7 +30,7 @@ class Mutation:
 ROWS, GRIDS, MIXTURE = "*/cpu_rows_test.cpp", "*/cpu_grids_test.cpp", "*/cpu_mixture_test.cpp"
 STREAMS, LINEAR = "*/cpu_hyper_connections_test.cpp", "*/cpu_linear_test.cpp"
 OWN, PRODUCT = "*/kernels_test.cpp", "*/product_test.cpp"
-EXPERTS, LISTS = "*/cuda/experts_test.cpp", "*/cuda/lists_test.cpp"
+EXPERTS, LISTS, GRAPH = "*/cuda/experts_test.cpp", "*/cuda/lists_test.cpp", "*/cuda/graph_test.cpp"
 ATTENTION, INDEXER, STAGES = "*/cpu_attention_test.cpp", "*/cpu_indexer_test.cpp", "*/cuda/indexer_test.cpp"
 
 MUTATIONS = [
@@ -213,6 +213,10 @@ MUTATIONS = [
              "position < 0 ? nullptr", "position < -100 ? nullptr", "lists.cu", LISTS, "contributors*"),
     Mutation("records stored behind the end of a ring", "lists.cu",
              "t.divisor + record) % t.to.capacity", "t.divisor + record)", "lists.cu", LISTS, "records go*"),
+    Mutation("entries that only the limit has", "lists.cu",
+             "(last + 1) / from.ratio;", "from.limit / from.ratio;", "lists.cu", LISTS, "keys: windows*"),
+    Mutation("a recording loses what failed before it", "graph.cu",
+             "cudaPeekAtLastError() != cudaSuccess", "false", "graph.cu", GRAPH, "what cannot be recorded*"),
 ]
 
 
@@ -230,6 +234,7 @@ KINDS = {
     "ties": ["ties go to the higher id"],
     "what is absent": ["experts that are not there are computed", "absent picks in the list"],
     "NaN": ["a signalling NaN made quiet"],
+    "what went wrong before": ["a recording loses what failed before it"],
 }
 EVERY_TIME = {what for mutations in KINDS.values() for what in mutations}
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <utility>
 
+#include "tests/support/cuda_sim/graph.h"
 #include "tests/support/cuda_sim/machine.h"
 
 namespace millrace::cuda_sim {
@@ -30,18 +31,6 @@ State& state() {
     return only;
 }
 
-// What a call returns that would have returned `result`.
-cudaError_t done(cudaError_t result) {
-    State& s = state();
-    if (s.card.calls_left <= 0) {
-        result = cudaErrorIllegalState;
-    } else {
-        --s.card.calls_left;
-    }
-    if (result != cudaSuccess) s.last = result;
-    return result;
-}
-
 // What every call says where the runtime cannot start.
 cudaError_t start() {
     const Card& card = state().card;
@@ -58,6 +47,17 @@ bool foreign(const void* at) {
 
 }  // namespace
 
+cudaError_t done(cudaError_t result) {
+    State& s = state();
+    if (s.card.calls_left <= 0) {
+        result = cudaErrorIllegalState;
+    } else {
+        --s.card.calls_left;
+    }
+    if (result != cudaSuccess) s.last = result;
+    return result;
+}
+
 void change_thread() { state().device = 0; }
 
 void set_card(const Card& card) {
@@ -72,6 +72,7 @@ using namespace millrace::cuda_sim;
 cudaError_t cudaMalloc(void** at, size_t bytes) {
     State& s = state();
     *at = nullptr;
+    if (capturing()) return done(spoil_capture());
     if (start() != cudaSuccess) return done(start());
     if (s.used_bytes + bytes > s.card.memory_bytes) return done(cudaErrorMemoryAllocation);
     const cudaError_t result = done(cudaSuccess);
@@ -92,9 +93,14 @@ cudaError_t cudaFree(void* at) {
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t) {
+                            cudaStream_t stream) {
     const cudaError_t result = done(cudaSuccess);
     if (result != cudaSuccess) return result;
+    if (capturing()) {
+        if (kind != cudaMemcpyDeviceToDevice) return done(spoil_capture());
+        capture([=] { return cudaMemcpyAsync(to, from, bytes, kind, stream); });
+        return cudaSuccess;
+    }
     const bool reads = kind != cudaMemcpyHostToDevice, writes = kind != cudaMemcpyDeviceToHost;
     if ((reads && foreign(from)) || (writes && foreign(to))) return done(cudaErrorInvalidValue);
     if (reads && !machine().host_access(from, bytes, false)) return done(cudaErrorInvalidValue);
@@ -103,13 +109,17 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-    *stream = nullptr;
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+    static uintptr_t created = 0;
+    *stream = reinterpret_cast<cudaStream_t>(++created);
     return done(cudaSuccess);
 }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return done(cudaSuccess); }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return done(cudaSuccess); }
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+    return done(capturing() ? spoil_capture() : cudaSuccess);
+}
 
+cudaError_t cudaPeekAtLastError() { return state().last; }
 cudaError_t cudaGetLastError() { return std::exchange(state().last, cudaSuccess); }
 
 const char* cudaGetErrorString(cudaError_t error) {
@@ -120,6 +130,8 @@ const char* cudaGetErrorString(cudaError_t error) {
         case cudaErrorInsufficientDriver: return "driver is too old for the runtime";
         case cudaErrorNoDevice: return "no CUDA-capable device is detected";
         case cudaErrorIllegalState: return "the device is no longer there";
+        case cudaErrorStreamCaptureUnsupported: return "not while a stream is recorded";
+        case cudaErrorStreamCaptureInvalidated: return "the recording of the stream is broken";
     }
     return "unknown";
 }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "tests/support/cuda_sim/graph.h"
 #include "tests/support/cuda_sim/machine.h"
 
 namespace millrace::cuda_sim {
@@ -62,6 +63,14 @@ bool register_kernel(const KernelEntry& entry) {
 
 void launch_registered(const KernelEntry& entry, dim3 grid, dim3 block, size_t shared_bytes,
                        const void* task) {
+    if (capturing()) {
+        const auto* bytes = static_cast<const std::byte*>(task);
+        capture([=, copy = std::vector<std::byte>(bytes, bytes + entry.task_bytes)] {
+            launch_registered(entry, grid, block, shared_bytes, copy.data());
+            return cudaSuccess;
+        });
+        return;
+    }
     machine().launch(entry, grid, block, shared_bytes, task);
 }
 
