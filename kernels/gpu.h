@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/result.h"
+#include "kernels/gpu_experts.h"
 #include "kernels/ops.h"
 
 namespace millrace {
@@ -31,8 +32,20 @@ struct OpsSizes {
     int64_t entries = 0;  // that the indexer scores
     int64_t picks = 0;    // of a row
 };
+// What ops of these sizes allocate on the GPU by themselves. 0 in builds without CUDA.
+[[nodiscard]] uint64_t gpu_ops_bytes(const OpsSizes& sizes);
+
+class GpuOps : public Ops {
+public:
+    // Experts in this GPU's memory, with no slots at first. The ops must outlive them.
+    [[nodiscard]] virtual Result<std::unique_ptr<GpuExperts>> make_experts(
+        const GpuExpertSizes& sizes) = 0;
+    // The host's memory, for as long as what is returned lives, is copied to this GPU without the processor. kCapacity when
+    // the system does not allow so much.
+    [[nodiscard]] virtual Result<std::shared_ptr<void>> pin(std::span<std::byte> memory) = 0;
+};
 // Ops on GPU number `gpu`. kUnsupported as above, or where its compute capability is below 8.0; kCapacity where the scratch
 // does not fit.
-[[nodiscard]] Result<std::unique_ptr<Ops>> make_cuda_ops(int gpu, const OpsSizes& sizes);
+[[nodiscard]] Result<std::unique_ptr<GpuOps>> make_cuda_ops(int gpu, const OpsSizes& sizes);
 
 }  // namespace millrace

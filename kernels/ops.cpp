@@ -31,6 +31,16 @@ void Ops::count(std::span<int32_t> out, int64_t first, int64_t step, int64_t div
     }
 }
 
+void Ops::place_rows(MatrixView<const Bf16> rows, std::span<const int32_t> places,
+                     MatrixView<Bf16> out) {
+    ENSURE(rows.cols == out.cols && static_cast<int64_t>(places.size()) == rows.rows);
+    for (int64_t r = 0; r < rows.rows; ++r) {
+        const int64_t place = places[static_cast<size_t>(r)];
+        if (place < 0 || place >= out.rows) continue;
+        std::ranges::copy(rows.row(r), out.row(place).begin());
+    }
+}
+
 KeyLists Ops::list_keys(const KeySources& sources, std::span<const KvRow*> rows,
                         std::span<KeyList> lists) {
     const auto n = static_cast<int64_t>(lists.size());

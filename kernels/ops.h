@@ -291,6 +291,10 @@ public:
     virtual void combine(MatrixView<const Bf16> expert_out, MatrixView<const int32_t> ids,
                          MatrixView<const Bf16> shared, MatrixView<Bf16> out) = 0;
 
+    // out[places[i]] = rows[i]; other rows of out stay as they are. Places differ; those outside [0, out.rows) are left out.
+    virtual void place_rows(MatrixView<const Bf16> rows, std::span<const int32_t> places,
+                            MatrixView<Bf16> out);
+
     // out = a + b → bf16 for each of a row's `count` vectors: a [n, d], b and out [n, count·d] (spec §4.11).
     virtual void add(MatrixView<const Bf16> a, MatrixView<const Bf16> b, int count,
                      MatrixView<Bf16> out) = 0;

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 
+#include "core/base/strings.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/status.cuh"
 #include "kernels/cuda/experts.h"
+#include "kernels/cuda/gpu_experts.h"
 #include "kernels/cuda/indexer.h"
 
 namespace millrace::cuda {
@@ -18,41 +20,46 @@ namespace {
 // Many rows at once want much; a few at a time are as fast.
 constexpr int64_t kScratchMax = int64_t{256} << 20;
 
-Result<DeviceMemory> scratch_for(int64_t rows, int64_t bytes_of_row) {
+uint64_t scratch_for(int64_t rows, int64_t bytes_of_row) {
     const int64_t most = std::max(bytes_of_row, kScratchMax / bytes_of_row * bytes_of_row);
-    return DeviceMemory::allocate(static_cast<size_t>(std::min(rows * bytes_of_row, most)));
+    return static_cast<uint64_t>(std::min(rows * bytes_of_row, most));
 }
 
 cudaStream_t handle_of(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
 
-// What a launch said that failed comes before what a call behind it says.
-Status status_after(cudaError_t error) {
-    const cudaError_t earlier = cudaGetLastError();
-    const Status status =
-        status_of(earlier != cudaSuccess ? earlier : error, "the GPU stopped working");
-    if (status.ok()) return {};
-    return Error{ErrorCode::kDeviceLost, status.error().message};
+}  // namespace
+
+CudaOps::ScratchBytes CudaOps::scratch_bytes(const CudaOptions& options) {
+    ScratchBytes out;
+    out.mix = static_cast<uint64_t>(mix_scratch_bytes(options.rows_max, options.hidden_max));
+    if (options.heads_max > 0 && options.keys_max > 0) {
+        out.attention = scratch_for(options.rows_max,
+                                    attend_scratch_bytes(options.heads_max, options.keys_max));
+    }
+    if (options.entries_max > 0 && options.picks_max > 0) {
+        out.index = scratch_for(options.rows_max,
+                                index_scratch_bytes(options.entries_max, options.picks_max));
+    }
+    if (options.inner_max > 0) {
+        out.experts = static_cast<uint64_t>(
+            expert_scratch_bytes(options.rows_max, options.inner_max, kCallsTogether));
+    }
+    return out;
 }
 
-}  // namespace
+uint64_t CudaOps::bytes_of(const CudaOptions& options) {
+    const ScratchBytes bytes = scratch_bytes(options);
+    return bytes.mix + bytes.attention + bytes.index + bytes.experts;
+}
 
 Result<CudaOps> CudaOps::create(const CudaOptions& options, OwnStream own) {
     CudaOps ops(options.stream, std::move(own));
     use_device(options.stream);
-    ops.scratch_ = TRY(DeviceMemory::allocate(
-        static_cast<size_t>(mix_scratch_bytes(options.rows_max, options.hidden_max))));
-    if (options.heads_max > 0 && options.keys_max > 0) {
-        ops.attention_scratch_ = TRY(scratch_for(
-            options.rows_max, attend_scratch_bytes(options.heads_max, options.keys_max)));
-    }
-    if (options.entries_max > 0 && options.picks_max > 0) {
-        ops.index_scratch_ = TRY(scratch_for(
-            options.rows_max, index_scratch_bytes(options.entries_max, options.picks_max)));
-    }
-    if (options.inner_max > 0) {
-        ops.expert_scratch_ = TRY(DeviceMemory::allocate(static_cast<size_t>(
-            expert_scratch_bytes(options.rows_max, options.inner_max, kCallsTogether))));
-    }
+    const ScratchBytes bytes = scratch_bytes(options);
+    ops.scratch_ = TRY(DeviceMemory::allocate(bytes.mix));
+    ops.attention_scratch_ = TRY(DeviceMemory::allocate(bytes.attention));
+    ops.index_scratch_ = TRY(DeviceMemory::allocate(bytes.index));
+    ops.expert_scratch_ = TRY(DeviceMemory::allocate(bytes.experts));
     return Result<CudaOps>(std::move(ops));
 }
 
@@ -87,6 +94,33 @@ void CudaOps::copy(void* to, const void* from, size_t bytes) {
     // A failure is the last error, which read() tells.
     static_cast<void>(
         cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, handle_of(stream_)));
+}
+
+Result<std::unique_ptr<GpuExperts>> CudaOps::make_experts(const GpuExpertSizes& sizes) {
+    std::unique_ptr<CudaExperts> experts = TRY(CudaExperts::create(sizes, stream_));
+    return Result<std::unique_ptr<GpuExperts>>(std::move(experts));
+}
+
+Result<std::shared_ptr<void>> CudaOps::pin(std::span<std::byte> memory) {
+    if (memory.empty()) return std::shared_ptr<void>();
+    use_device(stream_);
+    const cudaError_t error =
+        cudaHostRegister(memory.data(), memory.size(), cudaHostRegisterDefault);
+    if (error != cudaSuccess) {
+        static_cast<void>(cudaGetLastError());  // whoever asked is told
+        const Status status = status_of(error, "pinning the host's memory for the GPU");
+        const bool too_much =
+            error == cudaErrorMemoryAllocation || error == cudaErrorOperatingSystem;
+        return Error{too_much ? ErrorCode::kCapacity : status.error().code,
+                     cat(status.error().message, " (", memory.size() >> 20, " MiB)")};
+    }
+    const auto unpin = [stream = stream_](void* at) {
+        use_device(stream);
+        // Copies from it that are under way would go on with memory that may move.
+        static_cast<void>(cudaDeviceSynchronize());
+        static_cast<void>(cudaHostUnregister(at));
+    };
+    return std::shared_ptr<void>(memory.data(), unpin);
 }
 
 void CudaOps::index_topk(std::span<const IndexRow> q, MatrixView<const Bf16> weights,

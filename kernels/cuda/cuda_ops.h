@@ -16,7 +16,7 @@
 
 #include "kernels/cuda/device_memory.h"
 #include "kernels/cuda/stream.h"
-#include "kernels/ops.h"
+#include "kernels/gpu.h"
 
 namespace millrace::cuda {
 
@@ -34,10 +34,12 @@ struct CudaOptions {
     int64_t picks_max = 0;    //   the best so many a row
 };
 
-class CudaOps final : public Ops {
+class CudaOps final : public GpuOps {
 public:
     // `own`: the stream of the options, where nobody else keeps it.
     [[nodiscard]] static Result<CudaOps> create(const CudaOptions& options, OwnStream own = {});
+    // What create() allocates.
+    [[nodiscard]] static uint64_t bytes_of(const CudaOptions& options);
     // Whether there are kernels for products with this weight.
     [[nodiscard]] static bool multiplies(const LinearWeight& weight);
 
@@ -53,6 +55,9 @@ public:
     [[nodiscard]] bool begin_recording() override;
     [[nodiscard]] std::unique_ptr<Recording> end_recording() override;
     void replay(const Recording& recording) override;
+    [[nodiscard]] Result<std::unique_ptr<GpuExperts>> make_experts(
+        const GpuExpertSizes& sizes) override;
+    [[nodiscard]] Result<std::shared_ptr<void>> pin(std::span<std::byte> memory) override;
     // lists.cu
     void count(std::span<int32_t> out, int64_t first, int64_t step, int64_t divisor) override;
     KeyLists list_keys(const KeySources& sources, std::span<const KvRow*> rows,
@@ -73,6 +78,8 @@ public:
     void swiglu(MatrixView<const Bf16> gate, MatrixView<const Bf16> up,
                 std::span<const float> route_weights, float limit, MatrixView<Bf16> out) override;
     void index_weights(MatrixView<Bf16> weights) override;
+    void place_rows(MatrixView<const Bf16> rows, std::span<const int32_t> places,
+                    MatrixView<Bf16> out) override;
     // hyper_connections.cu
     void hc_reduce(MatrixView<const Bf16> streams, const HyperConnectionSite& site,
                    MatrixView<Bf16> y, MatrixView<float> post, MatrixView<float> comb) override;
@@ -121,6 +128,10 @@ public:
 
 private:
     explicit CudaOps(Stream stream, OwnStream own) : own_stream_(std::move(own)), stream_(stream) {}
+    struct ScratchBytes {
+        uint64_t mix = 0, attention = 0, index = 0, experts = 0;
+    };
+    [[nodiscard]] static ScratchBytes scratch_bytes(const CudaOptions& options);
     [[nodiscard]] static int64_t mix_scratch_bytes(int64_t rows, int64_t hidden);
     // The sums of fn·x over each piece of columns, to scratch_.
     template <int kResults>

@@ -25,6 +25,8 @@ namespace millrace::cuda {
 inline constexpr int kExpertsTotalMax = 1024;  // of a layer
 inline constexpr int kCallsTogether = 24;      // calls that share their launches
 
+inline constexpr size_t kWeightFormats = static_cast<size_t>(WeightFormat::kQ2v) + 1;
+
 class FormatSet {
 public:
     constexpr FormatSet() = default;
@@ -35,6 +37,7 @@ public:
     [[nodiscard]] constexpr bool has(WeightFormat format) const {
         return (bits_ >> static_cast<int>(format) & 1U) != 0;
     }
+    [[nodiscard]] constexpr bool empty() const { return bits_ == 0; }
 
 private:
     uint32_t bits_ = 0;

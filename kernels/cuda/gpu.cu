@@ -35,6 +35,17 @@ Status check_driver() {
     return {};
 }
 
+cuda::CudaOptions options_of(const OpsSizes& sizes, cuda::Stream stream) {
+    return {.stream = stream,
+            .rows_max = sizes.rows,
+            .hidden_max = sizes.hidden,
+            .inner_max = sizes.inner,
+            .heads_max = sizes.heads,
+            .keys_max = sizes.keys,
+            .entries_max = sizes.entries,
+            .picks_max = sizes.picks};
+}
+
 }  // namespace
 
 Result<std::vector<Gpu>> list_gpus() {
@@ -63,7 +74,7 @@ Result<std::vector<Gpu>> list_gpus() {
     return out;
 }
 
-Result<std::unique_ptr<Ops>> make_cuda_ops(int gpu, const OpsSizes& sizes) {
+Result<std::unique_ptr<GpuOps>> make_cuda_ops(int gpu, const OpsSizes& sizes) {
     const std::vector<Gpu> gpus = TRY(list_gpus());
     if (gpu < 0 || gpu >= static_cast<int>(gpus.size())) {
         return Error{ErrorCode::kInvalid, cat("there is no GPU number ", gpu, "; this machine has ",
@@ -76,18 +87,15 @@ Result<std::unique_ptr<Ops>> make_cuda_ops(int gpu, const OpsSizes& sizes) {
                          ".", chosen.minor, "; ", kCapabilityMin,
                          ".0 or newer is needed (Ampere of 2020); take --ops cpu")};
     }
-    // A stream of its own: nothing can be recorded on the default one.
+    // A stream of its own: copies for experts go on beside it, which they would not beside the default one.
     cuda::OwnStream stream = TRY(cuda::OwnStream::create(gpu));
-    const cuda::CudaOptions options{.stream = stream.get(),
-                                    .rows_max = sizes.rows,
-                                    .hidden_max = sizes.hidden,
-                                    .inner_max = sizes.inner,
-                                    .heads_max = sizes.heads,
-                                    .keys_max = sizes.keys,
-                                    .entries_max = sizes.entries,
-                                    .picks_max = sizes.picks};
+    const cuda::CudaOptions options = options_of(sizes, stream.get());
     auto ops = TRY(cuda::CudaOps::create(options, std::move(stream)));
-    return std::unique_ptr<Ops>(std::make_unique<cuda::CudaOps>(std::move(ops)));
+    return std::unique_ptr<GpuOps>(std::make_unique<cuda::CudaOps>(std::move(ops)));
+}
+
+uint64_t gpu_ops_bytes(const OpsSizes& sizes) {
+    return cuda::CudaOps::bytes_of(options_of(sizes, {}));
 }
 
 }  // namespace millrace

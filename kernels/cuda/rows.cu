@@ -1,4 +1,5 @@
-// Rows in and out of the streams and the sums beside them: embed, add, stream_mean, combine, swiglu, index_weights.
+// Rows in and out of the streams and the sums beside them: embed, add, stream_mean, combine, swiglu, index_weights,
+// place_rows.
 //
 //   embed          streams[r][j] = table[token_r], j = 0…3              reads 2d, writes 8d bytes a row
 //   add            out = a + b → bf16                                   reads 2d + 2cd, writes 2cd
@@ -6,6 +7,7 @@
 //   combine        out = Σ experts in increasing id, then shared        reads 2d(k + 1), writes 2d
 //   swiglu         weight · silu(min(g, limit)) · clamp(u) → bf16       reads 4i, writes 2i
 //   index_weights  w · factor → bf16, in place                          reads and writes 2h
+//   place_rows     out[places[i]] = rows[i]                             reads and writes 2d
 //
 // Bound: a row is a few ten kilobytes, so a decode step waits for one trip to memory (a few microseconds), a prefill for
 // bandwidth. The one idea: each thread owns 8 neighbouring columns, 16 bytes, of all that a column needs; nothing is shared,
@@ -176,6 +178,29 @@ __global__ void scale_kernel(ScaleTask t) {
     store_chunk<kVectors>(x, first, t.cols, row);
 }
 
+struct PlaceTask {
+    const Bf16* rows;
+    const int32_t* places;
+    Bf16* out;
+    int64_t rows_stride, out_stride, out_rows, cols;
+};
+
+// Bits as they are: a NaN stays the one that it was.
+template <bool kVectors>
+__global__ void place_kernel(PlaceTask t) {
+    const int64_t row = blockIdx.x;
+    const int64_t first = first_column();
+    const int64_t place = t.places[row];
+    if (first >= t.cols || place < 0 || place >= t.out_rows) return;
+    const Bf16* from = t.rows + row * t.rows_stride + first;
+    Bf16* to = t.out + place * t.out_stride + first;
+    if constexpr (kVectors) {
+        store_vector(to, load_vector<Bf16x8>(from));
+    } else {
+        for (int i = 0; i < kChunk && first + i < t.cols; ++i) to[i] = from[i];
+    }
+}
+
 }  // namespace
 
 void CudaOps::embed(const LinearWeight& table, std::span<const TokenId> tokens,
@@ -267,6 +292,19 @@ void CudaOps::index_weights(MatrixView<Bf16> weights) {
         launch<scale_kernel<true>>(config, stream_, task);
     } else {
         launch<scale_kernel<false>>(config, stream_, task);
+    }
+}
+
+void CudaOps::place_rows(MatrixView<const Bf16> rows, std::span<const int32_t> places,
+                         MatrixView<Bf16> out) {
+    ENSURE(rows.cols == out.cols && static_cast<int64_t>(places.size()) == rows.rows);
+    const PlaceTask task{rows.data,  places.data(), out.data, rows.stride,
+                         out.stride, out.rows,      rows.cols};
+    const LaunchConfig config = elementwise_config(rows.rows, rows.cols);
+    if (fits_vectors({rows.data, out.data}, {2 * rows.cols, 2 * rows.stride, 2 * out.stride})) {
+        launch<place_kernel<true>>(config, stream_, task);
+    } else {
+        launch<place_kernel<false>>(config, stream_, task);
     }
 }
 

@@ -30,4 +30,28 @@ private:
     Stream stream_;
 };
 
+// A place in a stream's order that other streams and the host can wait for. Failures of calls that return nothing are the
+// GPU's last error, which Ops::read tells.
+class Event {
+public:
+    Event() = default;
+    [[nodiscard]] static Result<Event> create(int device);
+    ~Event();
+    Event(Event&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    Event& operator=(Event&& other) noexcept {
+        std::swap(handle_, other.handle_);
+        return *this;
+    }
+
+    // Behind what the stream was told so far.
+    void record(Stream stream) const;
+    // Whether the GPU has come there; of what was never recorded it has. Never waits.
+    [[nodiscard]] Result<bool> passed() const;
+    // What the stream is told from now on happens behind it.
+    void hold(Stream stream) const;
+
+private:
+    void* handle_ = nullptr;
+};
+
 }  // namespace millrace::cuda

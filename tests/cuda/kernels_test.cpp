@@ -12,6 +12,7 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/device/arithmetic.cuh"
 #include "kernels/cuda/device/codes.cuh"
+#include "kernels/cuda/expert_slots.h"
 #include "tests/cuda/staged_cuda_ops.h"
 #include "tests/kernels/properties.h"
 
@@ -87,6 +88,10 @@ struct AllOps {
         ops.add(x, streams, 4, streams);
         ops.swiglu(x, y, {}, 10, y);
         for (const auto& m : {x, streams, y}) add_bytes(results, m);
+        std::vector<int32_t> places;
+        for (int64_t r = 0; r < rows; ++r) places.push_back(static_cast<int32_t>(rows - 1 - r));
+        ops.place_rows(x, places, {streams.data, rows, d, streams.stride});
+        add_bytes(results, streams);
         const auto weights = bf16(64);
         ops.index_weights(weights);
         add_bytes(results, weights);
@@ -95,6 +100,7 @@ struct AllOps {
         run_mixture(y);
         run_experts();
         run_lists();
+        run_slots();
         run_attention();
         run_indexer();
     }
@@ -147,6 +153,43 @@ struct AllOps {
                               {memory.as<const float*>() + 256, 8},
                               {memory.as<PoolSource>() + 300, 2}, numbers.subspan(4, 2));
         gpu.store({memory.as<std::byte>(), 2, 4}, {memory.as<std::byte>() + 64, 2, 4}, first, 1);
+    }
+    // An expert in strips, one part behind another, into a slot, and its entry.
+    void run_slots() {
+        ExpertWeights expert;
+        for (LinearWeight* w : {&expert.w1, &expert.w2, &expert.w3}) {
+            *w = {.format = WeightFormat::kFp4,
+                  .scale_format = ScaleFormat::kE8m0,
+                  .layout = WeightLayout::kStrips,
+                  .rows = 256,
+                  .cols = 1024};
+        }
+        const auto bytes_of = [](const LinearWeight& w) {
+            return weight_codes_bytes(w) + weight_scales_bytes(w);
+        };
+        auto& record = memory.emplace_back(static_cast<size_t>(3 * bytes_of(expert.w1)) + 32);
+        const auto begin = reinterpret_cast<uintptr_t>(record.data());
+        std::byte* at = record.data() + (16 - begin % 16) % 16 + gap;
+        for (int64_t i = 0; i < 3 * bytes_of(expert.w1); ++i)
+            at[i] = static_cast<std::byte>(in.random.below(256));
+        for (LinearWeight* w : {&expert.w1, &expert.w2, &expert.w3}) {
+            w->codes = at;
+            w->scales = at + weight_codes_bytes(*w);
+            at += bytes_of(*w);
+        }
+        const uint64_t slot_bytes = cuda::place_expert(expert, nullptr).bytes;
+        auto room = *cuda::DeviceMemory::allocate(cuda::room_bytes(slot_bytes));
+        const auto slot = *cuda::DeviceMemory::allocate(slot_bytes + sizeof(ExpertWeights));
+        const auto placed = cuda::place_expert(expert, slot.as<std::byte>());
+        const cuda::RoomCopies copies = cuda::copies_of(expert);
+        for (const cuda::RoomCopy& copy : copies.all())
+            REQUIRE(room.upload({copy.from, copy.bytes}, copy.offset, {}).ok());
+        cuda::fill_slot(cuda::slot_task(expert, placed.weights, copies, room.as<std::byte>()), {});
+        cuda::write_entry(reinterpret_cast<ExpertWeights*>(slot.as<std::byte>() + slot_bytes),
+                          placed.weights, {});
+        std::vector<std::byte> all(slot_bytes);
+        REQUIRE(slot.download(all, 0, {}).ok());
+        add_bytes(results, std::span<const std::byte>(all));
     }
     // Two splits of keys; heads of a whole tile and of a part of one.
     void run_attention() {

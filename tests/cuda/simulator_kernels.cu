@@ -201,9 +201,11 @@ __global__ void strided(KernelTask t) {
 
 template <auto kKernel, uint32_t kBlocks = 1>
 void run(const KernelTask& task) {
-    launch<kKernel>(dim3(kBlocks), dim3(64), 256, task);
+    launch<kKernel>(dim3(kBlocks), dim3(64), 256, task.stream, task);
 }
-void run_too_large(const KernelTask& task) { launch<constants>(dim3(1), dim3(1056), 0, task); }
+void run_too_large(const KernelTask& task) {
+    launch<constants>(dim3(1), dim3(1056), 0, task.stream, task);
+}
 
 constexpr KernelCase wrong(const char* name, Fault fault, void (*launch)(const KernelTask&)) {
     return {name, false, fault, launch};

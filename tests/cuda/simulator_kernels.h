@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "tests/support/cuda_sim/cuda_runtime.h"
 #include "tests/support/cuda_sim/simulator.h"
 
 namespace millrace::cuda_sim {
@@ -12,6 +13,7 @@ struct KernelTask {
     uint32_t* out;
     const uint32_t* in;
     int32_t count;
+    cudaStream_t stream = nullptr;
 };
 
 // One block of 64 threads over 64 numbers `in` (in[i] = i) and 64 `out`, with 256 bytes of dynamic shared memory.

@@ -47,6 +47,10 @@ public:
     void index_weights(MatrixView<Bf16> weights) override {
         run([&](Stage& s) { ops_.index_weights(s.out(weights)); });
     }
+    void place_rows(MatrixView<const Bf16> rows, std::span<const int32_t> places,
+                    MatrixView<Bf16> out) override {
+        run([&](Stage& s) { ops_.place_rows(s.in(rows), s.in(places), s.out(out)); });
+    }
     void hc_reduce(MatrixView<const Bf16> streams, const HyperConnectionSite& site,
                    MatrixView<Bf16> y, MatrixView<float> post, MatrixView<float> comb) override {
         need(streams.rows, y.cols);

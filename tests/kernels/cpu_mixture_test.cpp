@@ -83,6 +83,28 @@ TEST_CASE_FIXTURE(Properties, "combine is the reference's bit for bit") {
     }
 }
 
+TEST_CASE_FIXTURE(Properties, "place_rows moves bits to their places and leaves other rows alone") {
+    for (const int64_t d : {1, 16, 33, 512}) {
+        CAPTURE(d);
+        Rows<Bf16> rows(5, d), expected(9, d, kMark);
+        in.bf16(rows);
+        rows.view.row(3)[0] = Bf16{0x7F81};  // a signalling NaN
+        const std::vector<int32_t> places = {8, -1, 0, 5, 9};
+        for (const int64_t r : {0, 2, 3}) {
+            std::ranges::copy(rows.view.row(r),
+                              expected.view.row(places[static_cast<size_t>(r)]).begin());
+        }
+        const auto check = [&](Ops& tested) {
+            Rows<Bf16> computed(9, d, kMark);
+            tested.place_rows(rows.view, places, computed.view);
+            CHECK(equal(computed, expected));
+            CHECK(computed.gaps_are(kMark));
+        };
+        check(*ops);
+        for_every_isa(pool, check);
+    }
+}
+
 TEST_CASE_FIXTURE(Properties, "swiglu is the reference's up to one bf16 rounding") {
     for (const int64_t cols : {1, 16, 33, 2048}) {
         CAPTURE(cols);

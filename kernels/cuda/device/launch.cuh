@@ -32,7 +32,8 @@ void launch(const LaunchConfig& config, Stream stream, const Task& task) {
         cudaLaunchKernel(reinterpret_cast<const void*>(kKernel), blocks, dim3(config.threads),
                          arguments, config.shared_bytes, static_cast<cudaStream_t>(stream.handle)));
 #else
-    cuda_sim::launch<kKernel>(blocks, dim3(config.threads), config.shared_bytes, task);
+    cuda_sim::launch<kKernel>(blocks, dim3(config.threads), config.shared_bytes,
+                              static_cast<cudaStream_t>(stream.handle), task);
 #endif
 }
 

@@ -3,13 +3,14 @@
 #include "tests/support/cuda_sim/card.h"
 
 #include <cstdio>
-#include <cstring>
 #include <iterator>
 #include <map>
 #include <utility>
 
+#include "tests/support/cuda_sim/calls.h"
 #include "tests/support/cuda_sim/graph.h"
 #include "tests/support/cuda_sim/machine.h"
+#include "tests/support/cuda_sim/streams.h"
 
 namespace millrace::cuda_sim {
 namespace {
@@ -38,24 +39,28 @@ cudaError_t start() {
     return card.count == 0 ? cudaErrorNoDevice : cudaSuccess;
 }
 
-// Memory belongs to the GPU that was the thread's own; so must what copies it.
-bool foreign(const void* at) {
-    const State& s = state();
-    const auto behind = s.blocks.upper_bound(const_cast<void*>(at));
-    return behind != s.blocks.begin() && std::prev(behind)->second.device != s.device;
-}
-
 }  // namespace
 
 cudaError_t done(cudaError_t result) {
     State& s = state();
-    if (s.card.calls_left <= 0) {
+    if (lost()) {
+        streams().lose();
         result = cudaErrorIllegalState;
     } else {
         --s.card.calls_left;
     }
     if (result != cudaSuccess) s.last = result;
     return result;
+}
+bool lost() { return state().card.calls_left <= 0; }
+void set_last(cudaError_t error) { state().last = error; }
+int own_device() { return state().device; }
+uint64_t pinned_limit() { return state().card.pinned_bytes; }
+
+bool foreign(const void* at) {
+    const State& s = state();
+    const auto behind = s.blocks.upper_bound(const_cast<void*>(at));
+    return behind != s.blocks.begin() && std::prev(behind)->second.device != s.device;
 }
 
 void change_thread() { state().device = 0; }
@@ -86,37 +91,11 @@ cudaError_t cudaMalloc(void** at, size_t bytes) {
 
 cudaError_t cudaFree(void* at) {
     if (at == nullptr) return cudaSuccess;
+    streams().finish();  // a GPU gives memory back when it has nothing to do
     if (!machine().release(at)) return done(cudaErrorInvalidValue);
     state().used_bytes -= state().blocks[at].bytes;
     state().blocks.erase(at);
     return done(cudaSuccess);
-}
-
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream) {
-    const cudaError_t result = done(cudaSuccess);
-    if (result != cudaSuccess) return result;
-    if (capturing()) {
-        if (kind != cudaMemcpyDeviceToDevice) return done(spoil_capture());
-        capture([=] { return cudaMemcpyAsync(to, from, bytes, kind, stream); });
-        return cudaSuccess;
-    }
-    const bool reads = kind != cudaMemcpyHostToDevice, writes = kind != cudaMemcpyDeviceToHost;
-    if ((reads && foreign(from)) || (writes && foreign(to))) return done(cudaErrorInvalidValue);
-    if (reads && !machine().host_access(from, bytes, false)) return done(cudaErrorInvalidValue);
-    if (writes && !machine().host_access(to, bytes, true)) return done(cudaErrorInvalidValue);
-    if (bytes > 0) std::memcpy(to, from, bytes);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-    static uintptr_t created = 0;
-    *stream = reinterpret_cast<cudaStream_t>(++created);
-    return done(cudaSuccess);
-}
-cudaError_t cudaStreamDestroy(cudaStream_t) { return done(cudaSuccess); }
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
-    return done(capturing() ? spoil_capture() : cudaSuccess);
 }
 
 cudaError_t cudaPeekAtLastError() { return state().last; }
@@ -129,6 +108,11 @@ const char* cudaGetErrorString(cudaError_t error) {
         case cudaErrorMemoryAllocation: return "out of memory";
         case cudaErrorInsufficientDriver: return "driver is too old for the runtime";
         case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+        case cudaErrorOperatingSystem: return "the operating system refused";
+        case cudaErrorInvalidResourceHandle: return "invalid resource handle";
+        case cudaErrorNotReady: return "not ready";
+        case cudaErrorHostMemoryAlreadyRegistered: return "memory is pinned already";
+        case cudaErrorHostMemoryNotRegistered: return "memory is not pinned";
         case cudaErrorIllegalState: return "the device is no longer there";
         case cudaErrorStreamCaptureUnsupported: return "not while a stream is recorded";
         case cudaErrorStreamCaptureInvalidated: return "the recording of the stream is broken";

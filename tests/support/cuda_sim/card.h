@@ -13,6 +13,7 @@ struct Card {
     std::string name = "simulated";
     int major = 9, minor = 0;
     uint64_t memory_bytes = uint64_t{16} << 30;  // what can be allocated at a time
+    uint64_t pinned_bytes = uint64_t{1} << 40;   // of the host, at most
     // So many calls still succeed; then the GPU has fallen off its bus, and every call fails.
     int64_t calls_left = INT64_MAX;
 };

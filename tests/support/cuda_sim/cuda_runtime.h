@@ -225,7 +225,12 @@ enum cudaError_t {
     cudaErrorMemoryAllocation = 2,
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
+    cudaErrorOperatingSystem = 304,
+    cudaErrorInvalidResourceHandle = 400,
     cudaErrorIllegalState = 401,
+    cudaErrorNotReady = 600,
+    cudaErrorHostMemoryAlreadyRegistered = 712,
+    cudaErrorHostMemoryNotRegistered = 713,
     cudaErrorStreamCaptureUnsupported = 900,
     cudaErrorStreamCaptureInvalidated = 901,
 };
@@ -240,15 +245,28 @@ struct cudaDeviceProp {
     int major, minor;
 };
 using cudaStream_t = struct CUstream_st*;
+using cudaEvent_t = struct CUevent_st*;
 inline constexpr unsigned cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventDisableTiming = 2;
+inline constexpr unsigned cudaHostRegisterDefault = 0;
 
 cudaError_t cudaMalloc(void** at, size_t bytes);
 cudaError_t cudaFree(void* at);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
+// Streams and events: streams.h says when their work is done. The default stream's is done at once.
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
+cudaError_t cudaHostRegister(void* memory, size_t bytes, unsigned flags);
+cudaError_t cudaHostUnregister(void* memory);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDevice(int* device);
@@ -281,7 +299,7 @@ struct KernelEntry {
 // Adds a kernel to the registry; the simulator then knows whether it was ever executed.
 bool register_kernel(const KernelEntry& entry);
 void launch_registered(const KernelEntry& entry, dim3 grid, dim3 block, size_t shared_bytes,
-                       const void* task);
+                       cudaStream_t stream, const void* task);
 
 template <auto kKernel>
 [[nodiscard]] std::string_view kernel_name() {
@@ -309,11 +327,12 @@ struct Registered {
     static inline const bool done = register_kernel(entry());
 };
 
-// Runs the kernel; what it does wrong is reported by take_violations() (simulator.h).
+// Runs the kernel in its turn; what it does wrong is reported by take_violations() (simulator.h).
 template <auto kKernel, class Task>
-void launch(dim3 grid, dim3 block, size_t shared_bytes, const Task& task) {
+void launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, const Task& task) {
     (void)&Registered<kKernel>::done;
-    launch_registered(Registered<kKernel>::entry(), grid, block, shared_bytes, &task);
+    static_assert(alignof(Task) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
+    launch_registered(Registered<kKernel>::entry(), grid, block, shared_bytes, stream, &task);
 }
 
 }  // namespace millrace::cuda_sim

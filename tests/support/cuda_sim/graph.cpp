@@ -3,12 +3,13 @@
 #include <utility>
 #include <vector>
 
-using Calls = std::vector<std::function<cudaError_t()>>;
+#include "tests/support/cuda_sim/calls.h"
+
 struct CUgraph_st {
-    Calls calls;
+    std::vector<millrace::cuda_sim::Work> work;
 };
 struct CUgraphExec_st {
-    Calls calls;
+    std::vector<millrace::cuda_sim::Work> work;
 };
 
 namespace millrace::cuda_sim {
@@ -17,7 +18,7 @@ namespace {
 struct State {
     cudaStream_t stream = nullptr;  // that is captured
     bool spoiled = false;
-    Calls calls;
+    std::vector<Work> work;
     GraphReport report;
     int64_t graphs_max = INT64_MAX;
 };
@@ -30,7 +31,11 @@ State& state() {
 }  // namespace
 
 bool capturing() { return state().stream != nullptr; }
-void capture(std::function<cudaError_t()> call) { state().calls.push_back(std::move(call)); }
+bool captures(cudaStream_t stream) { return stream != nullptr && stream == state().stream; }
+void capture(Work work) {
+    if (work.to_host || work.from_host || work.awaited) state().spoiled = true;
+    state().work.push_back(std::move(work));
+}
 cudaError_t spoil_capture() {
     state().spoiled = true;
     return cudaErrorStreamCaptureUnsupported;
@@ -49,7 +54,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
     if (result != cudaSuccess) return result;
     state().stream = stream;
     state().spoiled = false;
-    state().calls.clear();
+    state().work.clear();
     return result;
 }
 
@@ -59,7 +64,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
     state().stream = nullptr;
     if (state().spoiled) return done(cudaErrorStreamCaptureInvalidated);
     const cudaError_t result = done(cudaSuccess);
-    if (result == cudaSuccess) *graph = new CUgraph_st{std::move(state().calls)};
+    if (result == cudaSuccess) *graph = new CUgraph_st{std::move(state().work)};
     return result;
 }
 
@@ -69,20 +74,17 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsign
     if (s.report.alive >= s.graphs_max) return done(cudaErrorMemoryAllocation);
     const cudaError_t result = done(cudaSuccess);
     if (result != cudaSuccess) return result;
-    *out = new CUgraphExec_st{graph->calls};
+    *out = new CUgraphExec_st{graph->work};
     s.report.alive += 1;
     return result;
 }
 
-cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     const cudaError_t result = done(cudaSuccess);
     if (result != cudaSuccess) return result;
     state().report.launches += 1;
-    for (const auto& call : graph->calls) {
-        state().report.calls += 1;
-        const cudaError_t error = call();
-        if (error != cudaSuccess) return error;
-    }
+    state().report.calls += static_cast<int64_t>(graph->work.size());
+    for (const Work& work : graph->work) streams().add(stream, work);
     return result;
 }
 

@@ -3,19 +3,18 @@
 // graph does them again, with the tasks that they had. One stream is captured at a time.
 
 #include <cstdint>
-#include <functional>
 
 #include "tests/support/cuda_sim/cuda_runtime.h"
+#include "tests/support/cuda_sim/streams.h"
 
 namespace millrace::cuda_sim {
 
-// For the calls that may be captured: whether they are, and a call that does the same.
+// Whether there is a capture, and whether it is one of this stream: then what is added to it (streams.h) is kept. Work that
+// is not the GPU's alone spoils a capture, as calls do that return what spoil_capture() says: it comes to nothing.
 [[nodiscard]] bool capturing();
-void capture(std::function<cudaError_t()> call);
-// For those that may not: what they return. The capture that is under way comes to nothing.
+[[nodiscard]] bool captures(cudaStream_t stream);
+void capture(Work work);
 [[nodiscard]] cudaError_t spoil_capture();
-// card.cpp: what a call returns that would have returned `result`.
-cudaError_t done(cudaError_t result);
 
 struct GraphReport {
     int64_t alive = 0;     // graphs that can be launched

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "tests/support/cuda_sim/graph.h"
 #include "tests/support/cuda_sim/machine.h"
+#include "tests/support/cuda_sim/streams.h"
 
 namespace millrace::cuda_sim {
 namespace {
@@ -32,6 +32,7 @@ const char* fault_name(Fault fault) {
         case Fault::kConstantWritten: return "constant written";
         case Fault::kShift: return "shift";
         case Fault::kLaunch: return "launch";
+        case Fault::kHostMemory: return "the host's memory";
     }
     return "";
 }
@@ -41,11 +42,19 @@ std::string Violation::text() const {
            fault_name(fault) + ": " + what;
 }
 
-void set_options(const Options& options) { machine().options = options; }
+void set_options(const Options& options) {
+    streams().finish();
+    machine().options = options;
+    streams().reseed(options.seed);
+}
 
-std::vector<Violation> take_violations() { return std::exchange(machine().violations, {}); }
+std::vector<Violation> take_violations() {
+    streams().finish();
+    return std::exchange(machine().violations, {});
+}
 
 std::vector<KernelReport> kernels() {
+    streams().finish();
     std::vector<KernelReport> out;
     for (const auto& [name, report] : machine().kernels) out.push_back(report);
     return out;
@@ -59,19 +68,6 @@ bool register_kernel(const KernelEntry& entry) {
     machine().kernels[name].name = name;
     machine().names[entry.call] = name;
     return true;
-}
-
-void launch_registered(const KernelEntry& entry, dim3 grid, dim3 block, size_t shared_bytes,
-                       const void* task) {
-    if (capturing()) {
-        const auto* bytes = static_cast<const std::byte*>(task);
-        capture([=, copy = std::vector<std::byte>(bytes, bytes + entry.task_bytes)] {
-            launch_registered(entry, grid, block, shared_bytes, copy.data());
-            return cudaSuccess;
-        });
-        return;
-    }
-    machine().launch(entry, grid, block, shared_bytes, task);
 }
 
 }  // namespace millrace::cuda_sim

@@ -13,7 +13,8 @@
 //
 // Ordering: __syncthreads orders all accesses of a block, __syncwarp with a full mask those of a warp, shuffles none, the
 // end of a kernel all. A violation ends its launch; memory then holds whatever it held. Each kernel runs in an order of
-// blocks, warps and threads that the seed decides: 0 first to last, 1 last to first, others shuffled.
+// blocks, warps and threads that the seed decides: 0 first to last, 1 last to first, others shuffled. When the work of a
+// stream is done, as far as the program leaves that open, the seed decides too (streams.h).
 //
 // One thread of the process may use the simulator. Whoever launches checks take_violations() afterwards.
 
@@ -42,6 +43,7 @@ enum class Fault {
     kConstantWritten,
     kShift,
     kLaunch,
+    kHostMemory,
 };
 [[nodiscard]] const char* fault_name(Fault fault);
 
@@ -61,6 +63,7 @@ struct Options {
     // A thread that makes more accesses without waiting once will never end.
     int64_t accesses_max = 200'000'000;
 };
+// Waits for all streams first, and so do the two below.
 void set_options(const Options& options);
 
 // What went wrong since the last call.
