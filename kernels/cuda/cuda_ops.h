@@ -53,6 +53,10 @@ public:
     [[nodiscard]] Status end_read() override;
     [[nodiscard]] Status write(void* to, const void* host, size_t bytes) override;
     void copy(void* to, const void* from, size_t bytes) override;
+    // graph.cu. Not on the default stream, which nothing can be recorded on.
+    [[nodiscard]] bool begin_recording() override;
+    [[nodiscard]] std::unique_ptr<Recording> end_recording() override;
+    void replay(const Recording& recording) override;
     [[nodiscard]] Result<std::unique_ptr<GpuExperts>> make_experts(
         const GpuExpertSizes& sizes) override;
     [[nodiscard]] Result<std::shared_ptr<void>> pin(std::span<std::byte> memory) override;
@@ -61,7 +65,9 @@ public:
     KeyLists list_keys(const KeySources& sources, std::span<const KvRow*> rows,
                        std::span<KeyList> lists) override;
     void list_contributors(const PoolSources& from, std::span<const float*> rows,
-                           std::span<PoolSource> sources) override;
+                           std::span<PoolSource> sources, std::span<int32_t> positions) override;
+    void store(MatrixView<const std::byte> records, const RecordRing& to, const int32_t* first,
+               int divisor) override;
 
     // rows.cu. A token outside the table leaves its row alone.
     void embed(const LinearWeight& table, std::span<const TokenId> tokens,

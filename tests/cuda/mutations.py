@@ -32,6 +32,7 @@ STREAMS, LINEAR = "*/cpu_hyper_connections_test.cpp", "*/cpu_linear_test.cpp"
 OWN, PRODUCT = "*/kernels_test.cpp", "*/product_test.cpp"
 EXPERTS, LISTS = "*/cuda/experts_test.cpp", "*/cuda/lists_test.cpp"
 SLOTS = "*/cuda/gpu_experts_test.cpp,*/cuda/gpu_experts_simulated_test.cpp"
+GRAPH = "*/cuda/graph_test.cpp"
 ATTENTION, INDEXER, STAGES = "*/cpu_attention_test.cpp", "*/cpu_indexer_test.cpp", "*/cuda/indexer_test.cpp"
 
 MUTATIONS = [
@@ -207,11 +208,17 @@ MUTATIONS = [
     Mutation("codes of numbers that the norm did not write", "norm_rope.cu",
              "rounded[i] = to_float(to_bf16(v[i]));", "rounded[i] = v[i];", "norm_rope.cu", OWN, "a norm that*"),
     Mutation("a ring that does not go round", "lists.cu",
-             "t.sources.ring + position % t.sources.capacity", "t.sources.ring + position", "lists.cu", LISTS, "keys: windows*"),
+             "from.ring + position % from.capacity\n", "from.ring + position\n", "lists.cu", LISTS, "keys: windows*"),
     Mutation("absent picks in the list", "lists.cu",
              "while (seen > 0 && own[seen - 1] < 0) --seen;", "", "lists.cu", LISTS, "keys: the entries*"),
     Mutation("contributors before the first token", "lists.cu",
              "position < 0 ? nullptr", "position < -100 ? nullptr", "lists.cu", LISTS, "contributors*"),
+    Mutation("records stored behind the end of a ring", "lists.cu",
+             "t.divisor + record) % t.to.capacity", "t.divisor + record)", "lists.cu", LISTS, "records go*"),
+    Mutation("entries that only the limit has", "lists.cu",
+             "(last + 1) / from.ratio;", "from.limit / from.ratio;", "lists.cu", LISTS, "keys: windows*"),
+    Mutation("a recording loses what failed before it", "graph.cu",
+             "cudaPeekAtLastError() != cudaSuccess", "false", "graph.cu", GRAPH, "what cannot be recorded*"),
     Mutation("a slot filled while experts in it are computed", "gpu_experts.cu",
              "        computed_.hold(fills);\n", "", "gpu_experts.cu", SLOTS, "a slot that is filled again*"),
     Mutation("the place before what was computed last", "gpu_experts.cu",
@@ -263,6 +270,7 @@ KINDS = {
                              "an event recorded on no stream", "memory unpinned under a copy"],
     "what lies where": ["the next row of a strip"],
     "NaN": ["a signalling NaN made quiet"],
+    "what went wrong before": ["a recording loses what failed before it"],
 }
 EVERY_TIME = {what for mutations in KINDS.values() for what in mutations}
 
