@@ -24,6 +24,10 @@ struct Gpu {
 // driver is older than the toolkit. Starts the runtime: the first call takes a second or so.
 [[nodiscard]] Result<std::vector<Gpu>> list_gpus();
 
+// GPU number `gpu`. Fails as list_gpus does, with kInvalid where there is no such number, with kUnsupported where its
+// compute capability is below 8.0.
+[[nodiscard]] Result<Gpu> find_gpu(int gpu);
+
 // The largest shapes that ops will be asked for: they allocate scratch for them.
 struct OpsSizes {
     int64_t rows = 1;
@@ -42,12 +46,8 @@ public:
     // Experts in this GPU's memory, with no slots at first. The ops must outlive them.
     [[nodiscard]] virtual Result<std::unique_ptr<GpuExperts>> make_experts(
         const GpuExpertSizes& sizes) = 0;
-    // The host's memory, for as long as what is returned lives, is copied to this GPU without the processor. kCapacity when
-    // the system does not allow so much.
-    [[nodiscard]] virtual Result<std::shared_ptr<void>> pin(std::span<std::byte> memory) = 0;
 };
-// Ops on GPU number `gpu`. kUnsupported as above, or where its compute capability is below 8.0; kCapacity where the scratch
-// does not fit.
+// Ops on GPU number `gpu`. Fails as find_gpu does; kCapacity where the scratch does not fit.
 [[nodiscard]] Result<std::unique_ptr<GpuOps>> make_cuda_ops(int gpu, const OpsSizes& sizes);
 
 }  // namespace millrace

@@ -49,6 +49,8 @@ public:
     [[nodiscard]] virtual Status fill(int32_t slot, const ExpertWeights& from) = 0;
     // Whether the last fill of the slot has ended. Never waits.
     [[nodiscard]] virtual Result<bool> landed(int32_t slot) = 0;
+    // Waits until it has.
+    [[nodiscard]] virtual Status finish(int32_t slot) = 0;
     // What is computed from now on finds the slot filled: the GPU waits, the caller does not.
     virtual void wait_for(int32_t slot) = 0;
 

@@ -23,6 +23,15 @@ Status Ops::write(void* to, const void* host, size_t bytes) {
     return {};
 }
 
+Status Ops::begin_read(std::span<const ReadPiece> pieces) {
+    for (const ReadPiece& piece : pieces) TRY(read(piece.host, piece.from, piece.bytes));
+    return {};
+}
+
+Status Ops::end_read() { return {}; }
+
+Result<std::shared_ptr<void>> Ops::pin(std::span<std::byte>) { return std::shared_ptr<void>(); }
+
 void Ops::copy(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
 
 void Ops::count(std::span<int32_t> out, int64_t first, int64_t step, int64_t divisor) {

@@ -138,6 +138,13 @@ struct RouterConfig {
     float route_scale = 1;
 };
 
+// Bytes of the ops' memory and where they go in the host's.
+struct ReadPiece {
+    void* host = nullptr;
+    const void* from = nullptr;
+    size_t bytes = 0;
+};
+
 class Ops {
 public:
     virtual ~Ops() = default;
@@ -152,6 +159,13 @@ public:
     [[nodiscard]] virtual Status read(void* host, const void* from, size_t bytes);
     // From the host's to the ops' memory; the host's may change as soon as the call returns.
     [[nodiscard]] virtual Status write(void* to, const void* host, size_t bytes);
+    // As read, of several pieces with one wait, which is end_read's: what is told between the two is not waited for. One at
+    // a time. It need not wait for the processor's copies where the host's memory is pinned.
+    [[nodiscard]] virtual Status begin_read(std::span<const ReadPiece> pieces);
+    [[nodiscard]] virtual Status end_read();
+    // The host's memory is copied to and from the ops' without the processor, for as long as what is returned lives.
+    // kCapacity when the system does not allow so much. Where memory is one there is nothing to do.
+    [[nodiscard]] virtual Result<std::shared_ptr<void>> pin(std::span<std::byte> memory);
     // Within the ops' memory; the two do not overlap.
     virtual void copy(void* to, const void* from, size_t bytes);
 

@@ -127,6 +127,11 @@ public:
     // for the chosen ones, 255 for what is far or unknown. Without it an acquire teaches the policy its own ids.
     void observe(LayerId layer, MatrixView<const uint8_t> ranks, int32_t chosen);
 
+    // The expert lies in a faster tier as well, or not any more: while it does, its slot here is the first to go.
+    void set_elsewhere(ExpertKey key, bool elsewhere) {
+        table_.policy().set_elsewhere(key, elsewhere);
+    }
+
     // These experts will certainly be needed soon: reads them into slots that nobody needs, after all that is acquired.
     // Never blocks, never fails: what finds no slot is forgotten. Hinted bytes are kept until they are used, until
     // kHintLife acquires have passed, or until an acquire finds no other slot.
@@ -143,6 +148,11 @@ public:
 
     [[nodiscard]] int32_t slots() const { return table_.size(); }
     [[nodiscard]] int32_t max_batch() const;
+    // Slots that nobody has leased: an acquire of no more than so many experts (and max_batch()) does not fail for want of
+    // slots.
+    [[nodiscard]] int32_t unleased() const { return slots() - table_.pinned() - homeless_; }
+    // Where all slots lie: for whoever copies from them by himself.
+    [[nodiscard]] std::span<std::byte> memory() { return arena_.bytes(); }
     // Any thread.
     [[nodiscard]] ExpertCacheStats stats() const;
     [[nodiscard]] ExpertPulse pulse() const;

@@ -22,6 +22,7 @@ constexpr float kRate = 0.005F;
 constexpr float kWeightMax = 4;
 // Nothing is farther than a thousand tokens; what was expected is nearer than anything.
 constexpr float kLeast = 1e-3F;
+constexpr float kElsewhere = 1e6F;
 
 // In eight sums, so that it can be done eight at a time and still has one order.
 float dot(std::span<const float> a, std::span<const float> b) {
@@ -46,6 +47,7 @@ ExpertPolicy::ExpertPolicy(int32_t layers, int32_t experts)
     predicted_.resize(layers_ * experts_);
     evictable_.resize(layers_ * experts_);
     expected_.resize(layers_ * experts_);
+    elsewhere_.resize(layers_ * experts_);
     tree_.assign(layers_ * 2 * leaves_, kNobody);
     of_layer_.resize(layers_);
     errors_.resize(experts_);
@@ -113,6 +115,11 @@ void ExpertPolicy::expect(ExpertKey key) {
     update(key);
 }
 
+void ExpertPolicy::set_elsewhere(ExpertKey key, bool elsewhere) {
+    elsewhere_[index(key)] = elsewhere ? 1 : 0;
+    update(key);
+}
+
 void ExpertPolicy::add(ExpertKey key) {
     ENSURE(!contains(key));
     evictable_[index(key)] = 1;
@@ -127,6 +134,7 @@ void ExpertPolicy::remove(ExpertKey key) {
 
 float ExpertPolicy::distance(size_t layer, uint16_t expert) const {
     const size_t at = layer * experts_ + expert;
+    if (elsewhere_[at] != 0) return kElsewhere;
     if (expected_[at] != 0) return 0;
     return 1 / std::max(predicted_[at], kLeast);
 }

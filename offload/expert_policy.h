@@ -38,6 +38,9 @@ public:
     // It is certain that the next token to pass the layer uses it. Forgotten when the layer is passed.
     void expect(ExpertKey key);
 
+    // The expert can be had from elsewhere at once, or not any more: while it can, it is farther than any that cannot.
+    void set_elsewhere(ExpertKey key, bool elsewhere);
+
     // The expert is in memory and may go, or not any more. Each in turns.
     void add(ExpertKey key);
     void remove(ExpertKey key);
@@ -81,6 +84,7 @@ private:
     std::vector<float> predicted_;    // [layers][experts] to be chosen by the next token
     std::vector<uint8_t> evictable_;  // [layers][experts]
     std::vector<uint8_t> expected_;   // [layers][experts]
+    std::vector<uint8_t> elsewhere_;  // [layers][experts]
     std::vector<uint16_t> tree_;      // [layers][2·leaves] an expert or kNobody
     std::vector<Layer> of_layer_;
     std::vector<float> errors_;  // [experts] of the layer at work

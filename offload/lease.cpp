@@ -52,6 +52,13 @@ bool LeaseBatch::first_use(size_t i) {
     return cache_->table_.take_fresh(entry.slot);
 }
 
+bool LeaseBatch::unused(size_t i) const {
+    ENSURE(cache_ != nullptr && i < size());
+    const ExpertCache::Entry& entry = cache_->batch(batch_).entries[i];
+    ENSURE(entry.state == ExpertCache::EntryState::kReturned);
+    return cache_->table_.fresh(entry.slot);
+}
+
 std::byte* LeaseBatch::writable(size_t i, int32_t range) {
     return const_cast<std::byte*>(data(i, range));
 }

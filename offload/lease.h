@@ -68,6 +68,8 @@ public:
     // True once for every time that the expert is read from the drive: then whoever asks may change the bytes in place
     // (a layout, say), and everybody after it gets them as it left them, until the expert is read anew.
     [[nodiscard]] bool first_use(size_t i);
+    // Whether that would be true, without using it up: the bytes are as the drive gave them.
+    [[nodiscard]] bool unused(size_t i) const;
     [[nodiscard]] std::byte* writable(size_t i, int32_t range);
     // Moves an entry that `next` has returned out of the batch, to drop it earlier or keep it longer.
     [[nodiscard]] Lease take(size_t i);

@@ -69,6 +69,7 @@ public:
     bool unpin(SlotId slot);
     // True once for every load: the first time it is asked of a slot whose bytes have landed.
     [[nodiscard]] bool take_fresh(SlotId slot);
+    [[nodiscard]] bool fresh(SlotId slot) const { return at(slot).fresh; }
     // Learns from routers here; which experts may go is the table's to tell it.
     [[nodiscard]] ExpertPolicy& policy() { return policy_; }
 

@@ -16,6 +16,8 @@ public:
     // `ops` are those of the step, which is between two of their calls whenever it calls an observer.
     Calibrator(Ops& ops, const ModelConfig& config);
 
+    // Of every expert, also of those that a GPU would compute where nobody sees its input.
+    [[nodiscard]] bool wants_rows() const override { return true; }
     void expert(ExpertKey key, const LinearInput& x, std::span<const int32_t> rows,
                 const ExpertWeights& weights, std::span<const float> route_weights) override;
 

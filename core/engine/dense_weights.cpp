@@ -195,10 +195,7 @@ Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops, uint6
 }
 
 Result<OpsMemory> place_dense_weights(Checkpoint& checkpoint, Ops& ops, const OpenWatch& watch) {
-    uint64_t bytes = 0;
-    for_tensors(checkpoint.weights(), [&](const std::byte*&, uint64_t size, bool) {
-        bytes += round_up(size, kPlaceAlignment);
-    });
+    const uint64_t bytes = placed_dense_bytes(checkpoint);
     OpsMemory memory = TRY(ops.allocate(bytes, HugePages::kIfGranted));
     uint64_t used = 0;
     Status status;
@@ -218,6 +215,14 @@ Result<OpsMemory> place_dense_weights(Checkpoint& checkpoint, Ops& ops, const Op
     });
     TRY(std::move(status));
     return memory;
+}
+
+uint64_t placed_dense_bytes(Checkpoint& checkpoint) {
+    uint64_t bytes = 0;
+    for_tensors(checkpoint.weights(), [&](const std::byte*&, uint64_t size, bool) {
+        bytes += round_up(size, kPlaceAlignment);
+    });
+    return bytes;
 }
 
 }  // namespace millrace

@@ -31,5 +31,7 @@ using OpenWatch = std::function<bool(uint64_t done_bytes, uint64_t total_bytes)>
 // checkpoint's weights at the copies. Only tables of which single rows are taken by the host stay where they are.
 [[nodiscard]] Result<OpsMemory> place_dense_weights(Checkpoint& checkpoint, Ops& ops,
                                                     const OpenWatch& watch = {});
+// What that allocates.
+[[nodiscard]] uint64_t placed_dense_bytes(Checkpoint& checkpoint);
 
 }  // namespace millrace

@@ -13,12 +13,11 @@ Result<std::string> kv_identity(const Path& checkpoint, const RuntimeOptions& op
                 options.cpu.activations == Activations::kInt8 ? "int8" : "fp8", " processor ",
                 isa_name(best_isa()), "\n");
     if (options.ops == "cuda") {
-        // Tensor cores of one generation sum alike.
-        const std::vector<Gpu> gpus = TRY(list_gpus());
-        if (options.gpu >= 0 && static_cast<size_t>(options.gpu) < gpus.size()) {
-            const Gpu& gpu = gpus[static_cast<size_t>(options.gpu)];
-            text += cat("gpu ", gpu.major, ".", gpu.minor, "\n");
-        }
+        // Tensor cores of one generation sum alike. Where the CPU computes some experts and the GPU others, pages are as
+        // good as those of another run, not the same bits.
+        const Gpu gpu = TRY(find_gpu(options.gpu.number));
+        text += cat("gpu ", gpu.major, ".", gpu.minor, " misses ",
+                    options.gpu.misses == GpuMisses::kCopy ? "copied" : "mixed", "\n");
     }
     text += TRY(program_identity());
     return text;

@@ -23,14 +23,22 @@ struct MemoryPlan {
     uint64_t kv_bytes = 0;
     uint64_t scratch_bytes = 0;  // activations of a chunk
     uint64_t archive_bytes = 0;  // pages of KV state on their way to and from the drive
-    bool on_gpu = false;         // where dense weights, KV state and activations lie
+    // Dense weights, KV state and activations lie on a GPU, and besides:
+    bool on_gpu = false;
+    uint64_t gpu_expert_bytes = 0;  // slots there
+    int32_t gpu_slots = 0;
+    uint64_t gpu_work_bytes = 0;  // what its operations overwrite
+    // In the host's memory: what the host looks at of a chunk, and what it computes for it.
+    uint64_t host_scratch_bytes = 0;
 
     [[nodiscard]] uint64_t gpu_bytes() const {
-        return on_gpu ? dense_bytes + kv_bytes + scratch_bytes : 0;
+        return on_gpu ? dense_bytes + kv_bytes + scratch_bytes + gpu_work_bytes + gpu_expert_bytes
+                      : 0;
     }
     [[nodiscard]] uint64_t host_bytes() const { return total_bytes() - gpu_bytes(); }
     [[nodiscard]] uint64_t total_bytes() const {
-        return dense_bytes + expert_bytes + kv_bytes + scratch_bytes + archive_bytes;
+        return dense_bytes + expert_bytes + kv_bytes + scratch_bytes + archive_bytes +
+               gpu_expert_bytes + gpu_work_bytes + host_scratch_bytes;
     }
     [[nodiscard]] std::string text() const;  // a table for people
 };
@@ -44,15 +52,17 @@ struct MemoryWishes {
     int64_t context_max = 0;
     int32_t rollback_tokens = 0;
     int32_t prefill_chunk = 0;
+    // With a GPU: what may be taken of its memory, and of that what its operations and tables take, and a slot there.
     bool on_gpu = false;
+    uint64_t gpu_budget_bytes = 0, gpu_work_bytes = 0, gpu_slot_bytes = 0;
 };
 [[nodiscard]] MemoryPlan plan_memory(const ModelConfig& config, const MemoryWishes& wishes);
 
 // Slots of `slot_bytes` out of a budget: never more than there are experts.
 [[nodiscard]] int32_t slots_in(uint64_t budget_bytes, uint64_t slot_bytes, int32_t experts_total);
 
-// Whether what lies on the GPU fits what is free there. If not: a sentence with both and what would make it smaller.
-[[nodiscard]] Status check_gpu(const MemoryPlan& plan, uint64_t free_bytes);
+// Whether what must lie on the GPU fits what may be taken there. If not: a sentence with both and what would make it smaller.
+[[nodiscard]] Status check_gpu(const MemoryPlan& plan, uint64_t budget_bytes);
 
 // Whether the plan and the program around it fit what the process's control group allows. If not: a sentence with the plan,
 // the limit and what would fit. `slots_min`: with fewer the model does not run.

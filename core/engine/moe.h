@@ -1,10 +1,11 @@
 #pragma once
 // The mixture-of-experts half of a block (spec §4.9). Expert bytes come through leases; the shared expert and the experts
 // that are there run while the others land. Which experts were waiting never shows in the result: every expert's rows are
-// kept and summed in increasing id at the end.
+// kept and summed in increasing id at the end. Where a GPU computes, experts in its memory do so there (gpu_tier.h).
 
 #include "core/base/result.h"
 #include "core/engine/chunk.h"
+#include "core/engine/gpu_tier.h"
 #include "core/engine/observer.h"
 #include "core/engine/scratch.h"
 #include "core/model/expert_source.h"
@@ -13,11 +14,12 @@
 
 namespace millrace {
 
-// What the host looks at, or routed experts are computed from and to, in the host's memory.
+// What the host looks at, or routed experts are computed from, in the host's memory.
 struct MoeHostRooms {
     MatrixView<Bf16> x;         // [n, d]
     Fp8Rows x8;                 // [n, d]
     MatrixView<float> logits;   // [min(n, kRankedRows), E]
+    MatrixView<float> guess;    // [1, E]
     MatrixView<int32_t> ids;    // [n, k]
     MatrixView<float> weights;  // [n, k]
 };
@@ -26,12 +28,16 @@ struct MoeScratch {
     // In the ops' memory:
     Fp8Rows x8;
     MatrixView<float> logits;     // [n, E]
+    MatrixView<float> guess;      // [1, E]
     MatrixView<int32_t> fixed;    // [n, k], hash layers
     MatrixView<int32_t> ids;      // [n, k]
     MatrixView<float> weights;    // [n, k]
     MatrixView<Bf16> shared;      // [n, d]
     MatrixView<Bf16> outputs;     // [n·k, d]
     std::span<int32_t> all_rows;  // [n], 0 … n−1
+    // Where the ops have memory of their own: rows of host_outputs on their way, and their places in outputs.
+    MatrixView<Bf16> arriving;           // [some, d]
+    std::span<int32_t> arriving_places;  // [some]
     // In the host's:
     MoeHostRooms host;
     MatrixView<int32_t> host_fixed;  // [n, k]
@@ -43,6 +49,8 @@ struct MoeScratch {
     std::span<int32_t> pairs;      // [n·k]
     std::span<int32_t> rows;       // [n·k], of each pair
     std::span<float> row_weights;  // [n·k]
+    std::span<int32_t> home;       // [n·k] the row of host_outputs for each pair
+    std::span<int32_t> placed;     // [n·k] the pair of each row of host_outputs
     std::span<ExpertCall> calls;   // [k], experts of one row each that wait for each other
     std::span<ExpertId> used;      // [E]
     std::span<ExpertId> guesses;   // [k]
@@ -54,6 +62,8 @@ struct MoeScratch {
 struct Experts {
     ExpertCache& cache;
     const ExpertSource& source;
+    // What lies on the GPU; null: nothing.
+    GpuTier* gpu = nullptr;
     // The next layer's router, if it has one to guess with.
     const MoeWeights* next = nullptr;
     StepWatch* watch = nullptr;
@@ -63,7 +73,8 @@ struct Experts {
 [[nodiscard]] Status go_on(StepWatch* watch, const StepPlace& place);
 
 // y = moe(x): x is the normed input [n, d], y [n, d]. Fails when the drive does, naming file and expert, and
-// when it is cancelled: then what it still waited for is called off.
+// when it is cancelled: then what it still waited for is called off. For an observer that wants rows every expert is
+// computed where it can look.
 [[nodiscard]] Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
                              const MoeWeights& weights, MatrixView<const Bf16> x,
                              const Experts& experts, const MoeScratch& scratch,

@@ -7,8 +7,8 @@
 
 #include "core/base/machine.h"
 #include "core/base/strings.h"
+#include "core/engine/gpu_side.h"
 #include "core/engine/kv_cache.h"
-#include "kernels/gpu.h"
 
 namespace millrace {
 namespace {
@@ -86,25 +86,33 @@ struct Runtime::Parts {
           pool(chosen.threads > 0 ? chosen.threads : usable_threads(), chosen.pinning),
           host_ops(make_host_ops(pool, chosen)) {}
 
-    [[nodiscard]] Ops& ops() { return gpu_ops ? *gpu_ops : *host_ops; }
-    // The ops of a GPU and the dense weights in its memory.
-    [[nodiscard]] Status move_to_gpu(const OpenWatch& watch) {
+    [[nodiscard]] Ops& ops() { return gpu && !gpu_lost ? gpu->ops() : *host_ops; }
+    [[nodiscard]] StepOps step_ops() {
+        return {ops(), *host_ops, gpu && !gpu_lost ? gpu->tier() : nullptr};
+    }
+    [[nodiscard]] OpsSizes gpu_sizes() const {
         const ModelConfig& config = checkpoint.config();
-        const std::vector<Gpu> gpus = TRY(list_gpus());
-        if (options.gpu >= 0 && static_cast<size_t>(options.gpu) < gpus.size()) {
-            TRY(check_gpu(plan, gpus[static_cast<size_t>(options.gpu)].free_bytes));
-        }
-        gpu_ops = TRY(make_cuda_ops(
-            options.gpu,
-            {.rows = step_limits().chunk_max * kStreams,
-             .hidden = config.hidden,
-             .inner = config.expert_inner,
-             .heads = config.heads,
-             .keys = config.window + step_limits().chunk_max +
-                     std::max<int64_t>(config.index_topk, options.context_max / 128 + 1),
-             .entries = options.context_max / 4 + 1,
-             .picks = config.index_topk}));
-        gpu_dense = TRY(place_dense_weights(checkpoint, *gpu_ops, watch));
+        return {.rows = step_limits().chunk_max * kStreams,
+                .hidden = config.hidden,
+                .inner = config.expert_inner,
+                .heads = config.heads,
+                .keys = config.window + step_limits().chunk_max +
+                        std::max<int64_t>(config.index_topk, options.context_max / 128 + 1),
+                .entries = options.context_max / 4 + 1,
+                .picks = config.index_topk};
+    }
+    [[nodiscard]] GpuExpertSizes gpu_experts() const {
+        return gpu_expert_sizes(checkpoint.experts(),
+                                step_limits().chunk_max * checkpoint.config().experts_per_token);
+    }
+    // Ops of a GPU, the dense weights and the experts in its memory.
+    [[nodiscard]] Status move_to_gpu(const OpenWatch& watch) {
+        gpu = TRY(GpuSide::open(
+            options.gpu, {checkpoint, plan, gpu_sizes(), gpu_experts(), *host_ops, *cache, clock},
+            watch));
+        plan.gpu_slots = gpu->tier() == nullptr ? 0 : gpu->tier()->gpu_slots();
+        plan.gpu_expert_bytes = static_cast<uint64_t>(plan.gpu_slots) * gpu_experts().slot_bytes;
+        if (gpu->tier() != nullptr) gpu_counts = gpu->tier()->counts();
         return {};
     }
 
@@ -129,17 +137,26 @@ struct Runtime::Parts {
         return options.ram_budget_bytes != 0 ? options.ram_budget_bytes
                                              : std::numeric_limits<uint64_t>::max();
     }
-    [[nodiscard]] MemoryPlan make_plan(const ExpertLayout& layout) const {
+    [[nodiscard]] Result<MemoryPlan> make_plan(const ExpertLayout& layout) {
         const uint64_t tables = table_bytes(checkpoint.weights());
-        return plan_memory(checkpoint.config(), {.dense_bytes = checkpoint.dense_bytes() - tables,
-                                                 .table_bytes = tables,
-                                                 .slot_bytes = layout.slot_bytes(),
-                                                 .routed_layers = checkpoint.experts().layers(),
-                                                 .budget_bytes = budget_bytes(),
-                                                 .context_max = options.context_max,
-                                                 .rollback_tokens = options.rollback_tokens,
-                                                 .prefill_chunk = options.prefill_chunk,
-                                                 .on_gpu = options.ops == "cuda"});
+        MemoryWishes wishes{.dense_bytes = checkpoint.dense_bytes() - tables,
+                            .table_bytes = tables,
+                            .slot_bytes = layout.slot_bytes(),
+                            .routed_layers = checkpoint.experts().layers(),
+                            .budget_bytes = budget_bytes(),
+                            .context_max = options.context_max,
+                            .rollback_tokens = options.rollback_tokens,
+                            .prefill_chunk = options.prefill_chunk};
+        if (options.ops != "cuda") return plan_memory(checkpoint.config(), wishes);
+        const GpuExpertSizes experts = gpu_experts();
+        wishes.on_gpu = true;
+        wishes.gpu_budget_bytes = TRY(gpu_budget(options.gpu));
+        wishes.dense_bytes = placed_dense_bytes(checkpoint);
+        wishes.gpu_work_bytes = gpu_ops_bytes(gpu_sizes()) + gpu_expert_bytes(experts);
+        wishes.gpu_slot_bytes = experts.slot_bytes;
+        const MemoryPlan out = plan_memory(checkpoint.config(), wishes);
+        TRY(check_gpu(out, wishes.gpu_budget_bytes));
+        return out;
     }
 
     const Path directory;
@@ -149,11 +166,11 @@ struct Runtime::Parts {
     SystemClock clock;
     Pool pool;
     std::unique_ptr<Ops> host_ops;
-    std::unique_ptr<Ops> gpu_ops;   // null without one
-    std::unique_ptr<Ops> lost_ops;  // of a GPU that stopped working: memory still refers to them
-    PageBuffer dense;               // arranged copies of dense weights
-    OpsMemory gpu_dense;            // or copies on the GPU
+    PageBuffer dense;  // arranged copies of dense weights
     std::unique_ptr<ExpertCache> cache;
+    std::unique_ptr<GpuSide> gpu;  // null without one
+    bool gpu_lost = false;         // it stopped working: sessions still refer to it
+    std::shared_ptr<const GpuTierCounts> gpu_counts;
     std::unique_ptr<Step> step;  // last: it refers to all of the above
 };
 
@@ -168,7 +185,7 @@ Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory, const Runt
     ::malloc_trim(0);
     auto parts = std::make_unique<Parts>(directory, std::move(opened), options);
     const ExpertLayout layout = expert_layout(parts->checkpoint.experts());
-    parts->plan = parts->make_plan(layout);
+    parts->plan = TRY(parts->make_plan(layout));
     TRY(check_limit(parts->plan, parts->slots_min(), group_limits().memory_bytes));
 
     ExpertCacheOptions cache;
@@ -184,8 +201,8 @@ Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory, const Runt
         parts->dense = TRY(arrange_dense_weights(parts->checkpoint, *parts->host_ops,
                                                  machine_memory().available_bytes, watch));
     }
-    parts->step = TRY(Step::create(parts->checkpoint, {parts->ops(), *parts->host_ops},
-                                   *parts->cache, parts->step_limits()));
+    parts->step = TRY(
+        Step::create(parts->checkpoint, parts->step_ops(), *parts->cache, parts->step_limits()));
     return std::unique_ptr<Runtime>(new Runtime(std::move(parts)));
 }
 
@@ -194,25 +211,35 @@ const RuntimeOptions& Runtime::options() const { return parts_->options; }
 const MemoryPlan& Runtime::plan() const { return parts_->plan; }
 ExpertCacheStats Runtime::expert_stats() const { return parts_->cache->stats(); }
 ExpertPulse Runtime::expert_pulse() const { return parts_->cache->pulse(); }
+std::optional<GpuTierStats> Runtime::gpu_stats() const {
+    if (parts_->gpu_counts == nullptr) return std::nullopt;
+    return parts_->gpu_counts->stats();
+}
 Step& Runtime::step() { return *parts_->step; }
 
 Result<Session> Runtime::new_session() {
-    return Session(
-        TRY(KvCache::create(parts_->ops(), config(), parts_->draft_blocks(), parts_->kv_limits())));
+    while (true) {
+        auto kv =
+            KvCache::create(parts_->ops(), config(), parts_->draft_blocks(), parts_->kv_limits());
+        if (kv.ok()) return Session(*std::move(kv));
+        GpuTier* const tier = parts_->step_ops().tier;
+        if (kv.error().code != ErrorCode::kCapacity || tier == nullptr) return kv.error();
+        if (!TRY(tier->shrink())) return kv.error();
+    }
 }
 
 Status Runtime::continue_on_cpu() {
     Parts& parts = *parts_;
     StepObserver* const observer = parts.step->observer();
     parts.step.reset();
-    parts.gpu_dense = {};
-    parts.lost_ops = std::move(parts.gpu_ops);
+    parts.gpu->lose();
+    parts.gpu_lost = true;
     // The weights that were copied to the GPU, as the files have them.
     parts.checkpoint = TRY(Checkpoint::open(parts.directory));
     parts.dense = TRY(
         arrange_dense_weights(parts.checkpoint, *parts.host_ops, machine_memory().available_bytes));
-    parts.step = TRY(Step::create(parts.checkpoint, {*parts.host_ops, *parts.host_ops},
-                                  *parts.cache, parts.step_limits()));
+    parts.step =
+        TRY(Step::create(parts.checkpoint, parts.step_ops(), *parts.cache, parts.step_limits()));
     parts.step->observe(observer);
     return {};
 }

@@ -3,12 +3,14 @@
 // tools that need every logit use it directly.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/pool.h"
 #include "core/base/tensor.h"
 #include "core/engine/dense_weights.h"
+#include "core/engine/gpu_options.h"
 #include "core/engine/memory_plan.h"
 #include "core/engine/session.h"
 #include "core/engine/step.h"
@@ -20,10 +22,11 @@ namespace millrace {
 
 struct RuntimeOptions {
     int threads = 0;  // compute threads; 0: one for every CPU that the process may use
-    // Which implementation of kernels/ops.h: "cpu", "reference", or "cuda": everything but routed experts on a GPU.
+    // Which implementation of kernels/ops.h: "cpu", "reference", or "cuda": a GPU, and the CPU for routed experts that are
+    // not there.
     std::string ops = "cpu";
     CpuOptions cpu;  // how the cpu ops compute, which have the routed experts of "cuda" too
-    int gpu = 0;     // which, of "cuda"
+    GpuOptions gpu;  // of "cuda"
     Pinning pinning = Pinning::kYes;  // of compute threads and of the thread that calls forward
     uint64_t ram_budget_bytes = 0;    // for expert slots; 0: all experts
     int64_t context_max = 8192;       // tokens a session may hold, at most the model's limit
@@ -52,8 +55,10 @@ public:
     [[nodiscard]] const MemoryPlan& plan() const;
     [[nodiscard]] ExpertCacheStats expert_stats() const;  // these two: any thread
     [[nodiscard]] ExpertPulse expert_pulse() const;
+    // Of experts on the GPU, any thread; nothing without one.
+    [[nodiscard]] std::optional<GpuTierStats> gpu_stats() const;
 
-    // An empty session with room for options().context_max tokens.
+    // An empty session with room for options().context_max tokens. On a GPU that has no such room left experts give way.
     [[nodiscard]] Result<Session> new_session();
 
     // Appends `tokens` (at most options().prefill_chunk) to the session. logits: no rows, one row, or one a token

@@ -2,6 +2,7 @@
 // Memory for the activations of one chunk, laid out once. A component's scratch is a struct of views with a static
 // `take(Arena&, …)`; the same call on a counting arena says how many bytes it needs, so plan and layout cannot differ.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -58,7 +59,6 @@ struct Arenas {
     [[nodiscard]] MatrixView<T> copy_rows(int64_t count, int64_t cols) {
         return apart ? host.rows<T>(count, cols) : MatrixView<T>();
     }
-    [[nodiscard]] uint64_t peak_bytes() const { return ops.peak_bytes() + host.peak_bytes(); }
 };
 
 // Memory for all of that.
@@ -73,6 +73,11 @@ public:
         ScratchMemory memory;
         memory.ops_ = TRY(ops.allocate(counting.ops.peak_bytes(), huge));
         memory.host_ = TRY(PageBuffer::create(counting.host.peak_bytes(), HugePages::kNo));
+        if (counting.apart) {
+            // Copies are slower where the system does not allow it.
+            auto pinned = ops.pin(memory.host_.bytes());
+            if (pinned.ok()) memory.pinned_ = *std::move(pinned);
+        }
         Arenas arenas{.ops = Arena(memory.ops_.bytes),
                       .host = Arena(memory.host_.bytes()),
                       .apart = counting.apart};
@@ -83,24 +88,44 @@ public:
 private:
     OpsMemory ops_;
     PageBuffer host_;
+    std::shared_ptr<void> pinned_;  // before host_ goes
 };
 
-// `rows` as the host may read them: themselves, or copied to the first rows of `room`.
+// Several views as the host may read them, after one wait: themselves, or copied to the first rows of their rooms.
+class HostReads {
+public:
+    explicit HostReads(Ops& ops) : ops_(ops) {}
+
+    template <class T>
+    [[nodiscard]] MatrixView<T> add(MatrixView<T> rows, MatrixView<std::remove_const_t<T>> room) {
+        if (ops_.on_host() || rows.rows == 0) return rows;
+        ENSURE(rows.rows <= room.rows && rows.cols == room.cols && room.stride == room.cols);
+        const MatrixView<std::remove_const_t<T>> out = room.slice_rows(0, rows.rows);
+        ENSURE(rows.stride == rows.cols || rows.rows == 1);
+        ENSURE(count_ < pieces_.size());
+        pieces_[count_++] = {out.data, rows.data,
+                             static_cast<size_t>(rows.rows * rows.cols) * sizeof(T)};
+        return MatrixView<T>(out);
+    }
+    // Between the two the views hold anything.
+    [[nodiscard]] Status begin() { return ops_.begin_read(std::span(pieces_).first(count_)); }
+    [[nodiscard]] Status end() { return ops_.end_read(); }
+
+private:
+    Ops& ops_;
+    std::array<ReadPiece, 8> pieces_;
+    size_t count_ = 0;
+};
+
+// One view as the host may read it.
 template <class T>
 [[nodiscard]] Result<MatrixView<T>> on_host(Ops& ops, MatrixView<T> rows,
                                             MatrixView<std::remove_const_t<T>> room) {
-    if (ops.on_host() || rows.rows == 0) return rows;
-    ENSURE(rows.rows <= room.rows && rows.cols == room.cols && room.stride == room.cols);
-    const MatrixView<std::remove_const_t<T>> out = room.slice_rows(0, rows.rows);
-    const auto row_bytes = static_cast<size_t>(rows.cols) * sizeof(T);
-    if (rows.stride == rows.cols) {
-        TRY(ops.read(out.data, rows.data, static_cast<size_t>(rows.rows) * row_bytes));
-        return MatrixView<T>(out);
-    }
-    for (int64_t r = 0; r < rows.rows; ++r) {
-        TRY(ops.read(out.row(r).data(), rows.row(r).data(), row_bytes));
-    }
-    return MatrixView<T>(out);
+    HostReads reads(ops);
+    const MatrixView<T> out = reads.add(rows, room);
+    TRY(reads.begin());
+    TRY(reads.end());
+    return out;
 }
 
 // Numbers of the host's where the ops may read them: themselves, or copied to the beginning of `room`.

@@ -50,10 +50,11 @@ Result<std::unique_ptr<Step>> Step::create(const Checkpoint& checkpoint, const S
     return step;
 }
 
-uint64_t Step::scratch_bytes(const ModelConfig& config, const StepLimits& limits) {
-    Arenas counting;
+StepBytes Step::scratch_bytes(const ModelConfig& config, const StepLimits& limits, bool apart) {
+    Arenas counting{.ops = {}, .host = {}, .apart = apart};
     (void)StepScratch::take(counting, config, limits);
-    return counting.peak_bytes();
+    const uint64_t ops = counting.ops.peak_bytes(), host = counting.host.peak_bytes();
+    return apart ? StepBytes{ops, host} : StepBytes{ops + host, 0};
 }
 
 Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first,

@@ -20,6 +20,7 @@ struct StepLimits {
 struct StepOps {
     Ops& dense;
     Ops& experts;
+    GpuTier* tier = nullptr;  // experts that those of a GPU compute
 };
 
 struct StepScratch {
@@ -35,6 +36,10 @@ struct StepScratch {
                                           const StepLimits& limits);
 };
 
+struct StepBytes {
+    uint64_t ops = 0, host = 0;  // `host` is 0 where memory is one
+};
+
 class Step {
 public:
     // All references must outlive the step.
@@ -42,9 +47,9 @@ public:
                                                               const StepOps& ops,
                                                               ExpertCache& cache,
                                                               const StepLimits& limits);
-    // What `create` allocates for activations where all memory is the host's.
-    [[nodiscard]] static uint64_t scratch_bytes(const ModelConfig& config,
-                                                const StepLimits& limits);
+    // What `create` allocates for activations; `apart`: the ops have memory of their own.
+    [[nodiscard]] static StepBytes scratch_bytes(const ModelConfig& config,
+                                                 const StepLimits& limits, bool apart);
 
     // Computes `tokens` at positions first, first + 1, … of the sequence that `kv` holds. logits: as `wanted` says, no
     // rows, one row, or one a token [n, vocabulary]; in the host's memory, here and below.
@@ -84,7 +89,9 @@ public:
     [[nodiscard]] const Checkpoint& checkpoint() const { return checkpoint_; }
     [[nodiscard]] const RopeTables& rope() const { return rope_; }
     [[nodiscard]] const BlockScratch& block_scratch() const { return scratch_.block; }
-    [[nodiscard]] Experts experts() { return {cache_, checkpoint_.experts(), nullptr, watch_}; }
+    [[nodiscard]] Experts experts() {
+        return {cache_, checkpoint_.experts(), ops_.tier, nullptr, watch_};
+    }
     [[nodiscard]] const StepLimits& limits() const { return limits_; }
     void observe(StepObserver* observer) { observer_ = observer; }
     [[nodiscard]] StepObserver* observer() const { return observer_; }

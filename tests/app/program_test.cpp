@@ -145,6 +145,10 @@ TEST_CASE(
     const Done gpu = run("run --temperature 0 --ops cuda 'What is a hash layer?'");
     if (gpu.status != 0) check_refused(gpu, "take --ops cpu");
     check_refused(run("run --gpu 0 hello"), "--gpu belongs to --ops cuda");
+    check_refused(run("run --vram-budget 4G hello"), "--vram-budget belongs to --ops cuda");
+    check_refused(run("run --gpu-misses copy hello"), "--gpu-misses belongs to --ops cuda");
+    check_refused(run("run --ops cuda --vram-budget many hello"), "--vram-budget: ");
+    check_refused(run("run --ops cuda --gpu-misses never hello"), "never");
     check_refused(run("run --activations fp7 hello"), "fp7");
     check_refused(run("run --ops reference --isa scalar hello"), "--ops cpu");
 }

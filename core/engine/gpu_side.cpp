@@ -1,0 +1,89 @@
+#include "core/engine/gpu_side.h"
+
+#include <algorithm>
+
+#include "core/engine/gpu_rates.h"
+
+namespace millrace {
+namespace {
+
+// Left alone where nobody named a budget: for what others do with the GPU, and for the driver's own.
+constexpr uint64_t kSpareBytes = uint64_t{512} << 20;
+
+// The largest expert's formats and shapes.
+ExpertWeights largest_expert(const ExpertSource& source) {
+    ExpertWeights largest;
+    uint64_t most = 0;
+    for (int32_t layer = 0; layer < source.layers(); ++layer) {
+        const ExpertRecord& record = source.record({{layer}, {0}});
+        const ExpertWeights expert{
+            .w1 = record.w1.layout, .w2 = record.w2.layout, .w3 = record.w3.layout};
+        const uint64_t bytes = gpu_slot_bytes(expert);
+        if (bytes <= most) continue;
+        most = bytes;
+        largest = expert;
+    }
+    return largest;
+}
+
+}  // namespace
+
+Result<uint64_t> gpu_budget(const GpuOptions& options) {
+    const Gpu gpu = TRY(find_gpu(options.number));
+    if (options.budget_bytes != 0) return std::min(options.budget_bytes, gpu.free_bytes);
+    return gpu.free_bytes - std::min(kSpareBytes, gpu.free_bytes / 8);
+}
+
+GpuExpertSizes gpu_expert_sizes(const ExpertSource& source, int64_t pairs) {
+    const ExpertWeights expert = largest_expert(source);
+    return {.hidden = expert.w1.cols,
+            .inner = expert.w1.rows,
+            .tables = source.layers() + GpuTier::kPassingTables,
+            .experts = source.experts(),
+            .slot_bytes = gpu_slot_bytes(expert),
+            .pairs = pairs};
+}
+
+Result<std::unique_ptr<GpuSide>> GpuSide::open(const GpuOptions& options, const Parts& parts,
+                                               const OpenWatch& watch) {
+    auto side = std::make_unique<GpuSide>();
+    side->ops_ = TRY(make_cuda_ops(options.number, parts.sizes));
+    side->dense_ = TRY(place_dense_weights(parts.checkpoint, *side->ops_, watch));
+    if (parts.plan.gpu_slots > 0) {
+        const Status made = side->make_tier(options, parts);
+        // Without it all experts are computed by the CPU.
+        if (!made.ok() && made.error().code != ErrorCode::kCapacity) return made.error();
+    }
+    return side;
+}
+
+Status GpuSide::make_tier(const GpuOptions& options, const Parts& parts) {
+    std::unique_ptr<GpuExperts> experts = TRY(ops_->make_experts(parts.experts));
+    // Copies take the processor's time where the system does not allow it.
+    auto pinned = ops_->pin(parts.cache.memory());
+    if (pinned.ok()) pinned_ = *std::move(pinned);
+    GpuTierOptions tier;
+    tier.slots = parts.plan.gpu_slots;
+    if (options.misses == GpuMisses::kCpu) tier.copied_rows = GpuTierOptions::kNever;
+    if (options.misses == GpuMisses::kAuto) {
+        const ExpertSource& source = parts.checkpoint.experts();
+        TRY(experts->grow(1));
+        const MissRates rates = TRY(
+            measure_misses(parts.host_ops, *ops_, *experts, largest_expert(source), parts.clock));
+        static_cast<void>(experts->shrink());
+        tier.copied_rows = copied_rows_of(rates);
+        tier.promotion.uses_to_pay = static_cast<float>(rates.copy_ns / rates.one_row_ns);
+    }
+    // What is copied for every use anyway costs nothing to keep.
+    if (tier.copied_rows == 1) tier.promotion.uses_to_pay = 0;
+    tier_ = TRY(GpuTier::create(std::move(experts), parts.cache, parts.checkpoint.experts(), tier));
+    return {};
+}
+
+void GpuSide::lose() {
+    tier_.reset();
+    pinned_.reset();
+    dense_ = {};
+}
+
+}  // namespace millrace
