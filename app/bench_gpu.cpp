@@ -8,17 +8,6 @@
 namespace millrace {
 namespace {
 
-// The GPU that is measured.
-Result<Gpu> chosen_gpu(const BenchSetting& setting) {
-    const std::vector<Gpu> gpus = TRY(list_gpus());
-    if (setting.gpu < 0 || static_cast<size_t>(setting.gpu) >= gpus.size()) {
-        return Error{ErrorCode::kInvalid,
-                     cat("there is no GPU number ", setting.gpu, "; this machine has ", gpus.size(),
-                         ", counted from 0")};
-    }
-    return gpus[static_cast<size_t>(setting.gpu)];
-}
-
 // A quarter of what is free, at most, for each of the two pieces that are copied.
 BenchSetting fitted(const BenchSetting& setting, const Gpu& gpu) {
     BenchSetting out = setting;
@@ -29,7 +18,7 @@ BenchSetting fitted(const BenchSetting& setting, const Gpu& gpu) {
 }
 
 // With pinned memory, on ops that are there.
-Result<GpuRates> rates_of(const BenchSetting& setting, GpuOps& ops) {
+Result<GpuRates> rates_of(const BenchSetting& setting, Ops& ops) {
     const PageBuffer host =
         TRY(PageBuffer::create(setting.sizes.link_bytes, HugePages::kIfGranted));
     const std::shared_ptr<void> pinned = TRY(ops.pin(host.bytes()));
@@ -66,7 +55,7 @@ Result<GpuRates> measure_rates(const BenchSetting& setting, Ops& ops, std::span<
 }
 
 Result<GpuRates> gpu_rates(const BenchSetting& setting) {
-    const Gpu gpu = TRY(chosen_gpu(setting));
+    const Gpu gpu = TRY(find_gpu(setting.gpu));
     const auto ops = TRY(make_cuda_ops(setting.gpu, {}));
     return rates_of(fitted(setting, gpu), *ops);
 }
@@ -74,7 +63,7 @@ Result<GpuRates> gpu_rates(const BenchSetting& setting) {
 Status bench_gpu(const BenchSetting& setting, BenchReport& report) {
     constexpr std::array kRows = {"vram.copy", "pcie.to", "pcie.from"};
     if (std::ranges::none_of(kRows, [&](const char* row) { return report.wants(row); })) return {};
-    const Result<Gpu> gpu = chosen_gpu(setting);
+    const Result<Gpu> gpu = find_gpu(setting.gpu);
     if (!gpu.ok()) {
         report.note(cat("No GPU is measured: ", gpu.error().message));
         return {};
@@ -106,7 +95,7 @@ std::optional<double> bf16_macs(const Gpu& gpu) {
 }
 
 Status bench_gpu_ops(const BenchSetting& setting, BenchReport& report) {
-    const Gpu gpu = TRY(chosen_gpu(setting));
+    const Gpu gpu = TRY(find_gpu(setting.gpu));
     const BenchSetting here = fitted(setting, gpu);
     const auto ops = TRY(make_cuda_ops(setting.gpu, bench_ops_sizes(setting.sizes)));
     const GpuRates rates = TRY(rates_of(here, *ops));

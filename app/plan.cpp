@@ -124,7 +124,7 @@ uint64_t left_to_driver(uint64_t vram_bytes) { return std::min(kDriverMost, vram
 // The least VRAM of which `bytes` are left for the model.
 uint64_t with_driver(uint64_t bytes) { return std::min(bytes + kDriverMost, bytes / 7 * 8 + 8); }
 
-// What of the GPU's memory is taken, and how many experts the rest holds. `memory`: on_gpu.
+// Whether what must lie in the GPU's memory does: `memory`, on_gpu and without slots; and the size of a slot there.
 Result<PlanGpuPart> place_on_gpu(const Inspection& model, const PlanGpu& gpu,
                                  const MemoryPlan& memory, uint64_t expert_bytes) {
     PlanGpuPart part;
@@ -146,7 +146,6 @@ Result<PlanGpuPart> place_on_gpu(const Inspection& model, const PlanGpu& gpu,
     constexpr uint64_t kPiece = 256, kPieces = 6;
     part.slot_bytes =
         expert_bytes + (expert_bytes % (kPiece * kPieces) == 0 ? 0 : kPiece * kPieces);
-    part.slots = vram_slots(gpu.memory_bytes, taken, part.slot_bytes, memory.experts_total);
     return part;
 }
 
@@ -230,7 +229,11 @@ Result<Plan> forecast(const PlanOptions& options, const Inspection& model,
     TRY(check_ram(model, machine, wishes, bare.host_bytes()));
     if (machine.gpu) plan.gpu = TRY(place_on_gpu(model, *machine.gpu, bare, expert_bytes));
     wishes.budget_bytes = machine.ram_bytes - bare.host_bytes() - plan.system_bytes;
-    if (plan.gpu) {  // no expert has two places
+    if (plan.gpu) {
+        wishes.gpu_budget_bytes = machine.gpu->memory_bytes - plan.gpu->kept_bytes;
+        wishes.gpu_slot_bytes = plan.gpu->slot_bytes;
+        plan.gpu->slots = staying_slots(plan_memory(config, wishes).gpu_slots, bare.experts_total);
+        // No expert has two places.
         const auto below = static_cast<uint64_t>(bare.experts_total - plan.gpu->slots);
         const auto least = static_cast<uint64_t>(config.experts_per_token + 1);
         wishes.budget_bytes = std::min(wishes.budget_bytes, std::max(below, least) * slot_bytes);

@@ -57,7 +57,7 @@ struct PlanTerm {
 
 // What a GPU changes: dense weights, KV state and activations lie in its memory, and the most used experts.
 struct PlanGpuPart {
-    int32_t slots = 0;
+    int32_t slots = 0;  // where experts stay
     uint64_t slot_bytes = 0;
     uint64_t kept_bytes =
         0;            // of VRAM, left to the driver, what the operations keep, and the screen

@@ -78,7 +78,7 @@ std::string vram_text(const Plan& plan) {
     return line("in VRAM", human_bytes(memory.dense_bytes), "dense weights") +
            line("", human_bytes(memory.kv_bytes), "KV state of one conversation at --context") +
            line("", human_bytes(memory.scratch_bytes), "activations of one chunk") +
-           slots_line(plan, static_cast<uint64_t>(gpu.slots) * gpu.slot_bytes, gpu.slots) +
+           slots_line(plan, memory.gpu_expert_bytes, gpu.slots) +
            line("", human_bytes(gpu.kept_bytes), "left to the driver, the operations, the screen");
 }
 
@@ -98,7 +98,8 @@ std::string places_text(const Plan& plan) {
            (all ? line("", human_bytes(memory.kv_bytes),
                        "KV state of one conversation at --context") +
                       line("", human_bytes(memory.scratch_bytes), "activations of one chunk")
-                : "") +
+                : line("", human_bytes(memory.host_scratch_bytes),
+                       "what the processor looks at of one chunk, and computes")) +
            line("", human_bytes(plan.system_bytes), "left to the system and to everybody else") +
            (rest > 0 ? line("", human_bytes(rest), "not needed") : "");
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/engine/gpu_tier.h"
+
 namespace millrace {
 namespace {
 
@@ -11,11 +13,8 @@ double seconds_of(double amount, double per_second) { return amount > 0 ? amount
 
 }  // namespace
 
-int32_t vram_slots(uint64_t memory_bytes, uint64_t others_bytes, uint64_t slot_bytes,
-                   int32_t experts) {
-    if (memory_bytes <= others_bytes || slot_bytes == 0) return 0;
-    const uint64_t count = (memory_bytes - others_bytes) / slot_bytes;
-    return static_cast<int32_t>(std::min(count, static_cast<uint64_t>(std::max(experts, 0))));
+int32_t staying_slots(int32_t gpu_slots, int32_t experts) {
+    return std::clamp(gpu_slots - GpuTier::kPassingMax, 0, experts);
 }
 
 double GpuDecodeForecast::slowest() const { return std::max({vram, ram, missing}); }

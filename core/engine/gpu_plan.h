@@ -47,9 +47,8 @@ enum class HostExperts { kComputed, kCopied };
 struct TierSlots {
     int32_t vram = 0, ram = 0, experts = 0;
 };
-// The slots of a GPU with so much memory beside `others`, what else lies there; 0 when not even that fits.
-[[nodiscard]] int32_t vram_slots(uint64_t memory_bytes, uint64_t others_bytes, uint64_t slot_bytes,
-                                 int32_t experts);
+// Of a GPU's slots, those where experts stay: copies for a layer pass through the others.
+[[nodiscard]] int32_t staying_slots(int32_t gpu_slots, int32_t experts);
 
 // Shares of the experts that are asked for, by where they are found; together 1.
 struct TierHits {

@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+#include "core/engine/gpu_tier.h"
+
 namespace millrace {
 namespace {
 
@@ -28,14 +30,12 @@ constexpr double kRouted = 7.5e6 * 40 * 5;  // bytes a token
 
 }  // namespace
 
-TEST_CASE("slots of VRAM: what is left, never more than there are experts, none where nothing is") {
-    CHECK(vram_slots(1000, 400, 100, 50) == 6);
-    CHECK(vram_slots(1099, 400, 100, 50) == 6);
-    CHECK(vram_slots(1000, 400, 100, 5) == 5);
-    CHECK(vram_slots(400, 400, 100, 5) == 0);
-    CHECK(vram_slots(300, 400, 100, 5) == 0);
-    CHECK(vram_slots(uint64_t{1} << 62, 0, 1, 2'000'000'000) == 2'000'000'000);
-    CHECK(vram_slots(1000, 0, 0, 5) == 0);
+TEST_CASE("slots where experts stay: without those that copies pass through, as many as experts") {
+    constexpr int32_t kPassing = GpuTier::kPassingMax;
+    CHECK(staying_slots(kPassing + 6, 50) == 6);
+    CHECK(staying_slots(kPassing + 60, 50) == 50);
+    CHECK(staying_slots(kPassing, 50) == 0);
+    CHECK(staying_slots(0, 50) == 0);
 }
 
 TEST_CASE("the most used experts lie highest, and each is found in one place") {
