@@ -108,18 +108,35 @@ show_progress() {
     return 0
 }
 
+# The nvccs that kernels/cuda/find_nvcc.cmake would look at, where links lead to; nothing where there are none.
+nvccs_here() {
+    local name
+    { [[ -z "${CUDA_PATH:-}" ]] || printf '%s\n' "$CUDA_PATH/bin/nvcc"
+      type -aP nvcc
+      printf '%s\n' /usr/local/cuda/bin/nvcc; } | while IFS= read -r name; do
+        [[ ! -x "$name" ]] || readlink -f "$name"
+    done
+}
+
 # build_preset NAME: configures when needed, builds what changed; says nothing when nothing did.
 build_preset() {
-    local directory="$root/build/$1" log="$root/build/$1.log" from
+    local directory="$root/build/$1" log="$root/build/$1.log" from nvccs
     # A clone that was moved or copied has a build that points at the old place.
     if [[ -f "$directory/CMakeCache.txt" ]]; then
         from="$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$directory/CMakeCache.txt")"
         [[ "$from" == "$root" ]] || rm -rf "$directory"
     fi
+    # So has one from before a CUDA toolkit came, went or was replaced: it is configured anew, and what it compiled stays.
+    nvccs="$(nvccs_here)"
+    if [[ -f "$directory/build.ninja" && "$nvccs" != "$(cat "$directory/nvccs" 2>/dev/null)" ]]; then
+        say "The CUDA toolkit of this machine is another one than before, so the build is configured anew."
+        rm -rf "$directory/build.ninja" "$directory/CMakeCache.txt" "$directory"/CMakeFiles/[0-9]*
+    fi
     : >"$log"
     if [[ ! -f "$directory/build.ninja" ]]; then
-        say "Building Millrace for the first time; this takes a few minutes."
+        [[ -d "$directory" ]] || say "Building Millrace for the first time; this takes a few minutes."
         (cd "$root" && cmake --preset "$1") >"$log" 2>&1 || show_failure "$log" "configuring"
+        printf '%s\n' "$nvccs" >"$directory/nvccs"
     fi
     NINJA_STATUS='[%f/%t] ' ninja -C "$directory" -j "$(build_jobs)" 2>&1 | show_progress "$log"
     ((PIPESTATUS[0] == 0)) || show_failure "$log" "building"

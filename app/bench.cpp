@@ -6,6 +6,7 @@
 
 #include "app/bench_archive.h"
 #include "app/bench_desktop.h"
+#include "app/bench_gpu.h"
 #include "app/bench_model.h"
 #include "app/bench_stream.h"
 #include "app/verbs.h"
@@ -37,8 +38,12 @@ Status run_bench(const BenchOptions& options, BenchReport& report) {
                    .least_ns = options.tiny ? 0 : BenchTiming{clock}.least_ns},
         .sizes = options.tiny ? BenchSizes::tiny() : BenchSizes::full(memory_bytes()),
         .isa = options.model.runtime.cpu.isa,
-        .threads = threads};
-    if (options.what == "ops") return bench_ops(setting, report);
+        .threads = threads,
+        .gpu = options.model.runtime.gpu.number};
+    if (options.what == "ops") {
+        return options.model.runtime.ops == "cuda" ? bench_gpu_ops(setting, report)
+                                                   : bench_ops(setting, report);
+    }
     if (options.what == "model") {
         return bench_model(
             setting,

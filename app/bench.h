@@ -31,6 +31,9 @@ struct BenchSizes {
     int64_t shrink = 1;                      // divides the dimensions of matrices
     int64_t row_bytes = int64_t{256} << 20;  // of the rows that norms and grids work on
     int64_t decode_tokens = 16;
+    uint64_t vram_bytes = uint64_t{1} << 30;    // copied within a GPU's memory
+    uint64_t link_bytes = uint64_t{256} << 20;  // to it and back
+    int gpu_calls = 100;                        // of an operation, before one waits
 
     // For a machine with so much memory.
     [[nodiscard]] static BenchSizes full(uint64_t memory_bytes);
@@ -43,6 +46,7 @@ struct BenchSetting {
     BenchSizes sizes;
     Isa isa = best_isa();
     int threads = 1;
+    int gpu = 0;  // which, counted from 0
 };
 
 // Bytes a second that all threads of `pool` together read from `bytes`.
@@ -63,7 +67,7 @@ struct DriveRate {
 [[nodiscard]] Result<DriveRate> drive_bandwidth(const BenchSetting& setting,
                                                 const std::vector<Path>& files);
 
-// `files`: what drive.read reads, at most sizes.drive_bytes of it; none: there is no such row.
+// `files`: what drive.read reads, at most sizes.drive_bytes of it; none: there is no such row. Rows of a GPU: bench_gpu.h.
 [[nodiscard]] Status bench_machine(const BenchSetting& setting, const std::vector<Path>& files,
                                    BenchReport& report);
 [[nodiscard]] Status bench_ops(const BenchSetting& setting, BenchReport& report);

@@ -127,9 +127,18 @@ Result<WeightPile> WeightPile::create(Pool& pool, uint64_t bytes, WeightFormat f
     return pile;
 }
 
+Status WeightPile::move_to(Ops& ops) {
+    OpsMemory there = TRY(ops.allocate(memory_.bytes().size(), HugePages::kIfGranted));
+    TRY(ops.write(there.bytes.data(), memory_.bytes().data(), memory_.bytes().size()));
+    moved_ = std::move(there);
+    memory_ = PageBuffer();
+    return {};
+}
+
 LinearWeight WeightPile::next() {
+    const std::span<const std::byte> bytes = moved_.owner ? moved_.bytes : memory_.bytes();
     LinearWeight weight = shape_;
-    weight.codes = memory_.bytes().data() + static_cast<uint64_t>(next_) * stride_;
+    weight.codes = bytes.data() + static_cast<uint64_t>(next_) * stride_;
     if (scale_bytes_ > 0) weight.scales = weight.codes + code_bytes_;
     next_ = (next_ + 1) % copies_;
     return weight;

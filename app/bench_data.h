@@ -46,6 +46,9 @@ public:
     [[nodiscard]] static Result<WeightPile> create(Pool& pool, uint64_t bytes, WeightFormat format,
                                                    int64_t rows, int64_t cols, Ops* ops);
 
+    // To the memory of these ops: from now on `next` points there.
+    [[nodiscard]] Status move_to(Ops& ops);
+
     [[nodiscard]] LinearWeight next();
     // Codes and scales of one copy.
     [[nodiscard]] uint64_t weight_bytes() const { return code_bytes_ + scale_bytes_; }
@@ -55,6 +58,7 @@ private:
     WeightPile() = default;
 
     PageBuffer memory_;
+    OpsMemory moved_;  // or there
     LinearWeight shape_;
     uint64_t code_bytes_ = 0, scale_bytes_ = 0, stride_ = 0;
     int64_t copies_ = 0, next_ = 0;

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "app/bench.h"
+#include "app/bench_gpu.h"
 #include "core/base/random.h"
 #include "core/base/strings.h"
 #include "offload/expert_cache.h"
@@ -161,7 +162,10 @@ BenchSizes BenchSizes::tiny() {
             .index_entries = 700,
             .shrink = 16,
             .row_bytes = int64_t{32} << 10,
-            .decode_tokens = 2};
+            .decode_tokens = 2,
+            .vram_bytes = uint64_t{64} << 10,
+            .link_bytes = uint64_t{32} << 10,
+            .gpu_calls = 2};
 }
 
 Result<PageBuffer> filled_memory(Pool& pool, uint64_t bytes, HugePages huge) {
@@ -226,7 +230,8 @@ Status bench_machine(const BenchSetting& setting, const std::vector<Path>& files
     TRY(bench_cache(setting, "cache.l3",
                     given != 0 ? given : cache_bytes(_SC_LEVEL3_CACHE_SIZE) / 2, report));
     bench_peaks(setting, report);
-    return bench_drive(setting, files, report);
+    TRY(bench_drive(setting, files, report));
+    return bench_gpu(setting, report);
 }
 
 }  // namespace millrace

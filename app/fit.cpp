@@ -97,7 +97,9 @@ MachineFacts machine_facts(const Path& home) {
 
 Result<MachineFacts> measured_facts(const Path& home, const Path& model) {
     MachineFacts facts = machine_facts(home);
-    const PlanMachine machine = TRY(plan_machine({}, model));
+    PlanOptions options;
+    options.vram_bytes = 0;  // the window plans without a GPU
+    const PlanMachine machine = TRY(plan_machine(options, model));
     facts.threads = machine.threads;
     facts.memory = shown(machine.memory);
     facts.macs = shown(machine.macs);

@@ -72,8 +72,9 @@ constexpr std::array<ManualText, 17> kManual = {{
      "echo '[0, 17, 4]' > ids.json\n"
      "millrace logits --tokens ids.json --prefill 2 --out logits.safetensors"},
     {"bench", "measures the machine, the operations, a model", "WHAT [FLAGS]",
-     "WHAT is machine (memory, caches, dot products, drive), ops (each operation at the real "
-     "model's shapes, with weights from memory), model (prefill and decode, and where the time "
+     "WHAT is machine (memory, caches, dot products, drive; of a GPU its memory and PCIe), ops "
+     "(each operation at the real model's shapes, with weights from memory; with --ops cuda on "
+     "the GPU), model (prefill and decode, and where the time "
      "of a token goes), archive (a known beginning of --prefill tokens loaded from the KV "
      "archive against computing it, with the same bits), io (experts through the reader, against a "
      "plain reader of the same files), stream (tokens whose experts are read from the drive: "
@@ -120,12 +121,17 @@ constexpr std::array<ManualText, 17> kManual = {{
      "second to expect, term by term, with what would help most. Works before anything is "
      "downloaded: DIR may hold a config.json alone, and RELEASE is flash, flash-0731, pro or "
      "pro-0813. What is not given by a flag is measured here, in about two seconds; the drive by "
-     "the files of DIR.\n"
+     "the files of DIR, the GPU if there is one.\n"
+     "\n"
+     "With a GPU, here or described by --vram, dense weights, KV state and activations lie in its "
+     "memory, and the most used experts. Those in RAM are computed by the processor, or copied to "
+     "the GPU where that is no slower.\n"
      "\n"
      "The share of experts found in memory depends on what one asks; without --hits it is what "
      "others have seen for the share of experts that fit. With --json one line of JSON.",
      "millrace plan flash --ram 64G --drive 7GB/s\n"
      "millrace plan pro --ram 128G --drive 14GB/s --memory 80GB/s\n"
+     "millrace plan flash --ram 64G --drive 7GB/s --vram 24G --pcie 25GB/s\n"
      "millrace plan /models/DeepSeek-V4-Flash"},
     {"pack", "makes a store: a checkpoint laid out for streaming", "[FLAGS] SRC DST",
      "Writes the checkpoint or store in SRC to the directory DST as a store: every expert one "

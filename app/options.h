@@ -118,6 +118,8 @@ struct PlanOptions {
     Path model;  // a directory or a release
     std::optional<uint64_t> ram_bytes;
     std::optional<double> memory_rate, drive_rate, mac_rate;  // a second
+    std::optional<uint64_t> vram_bytes;                       // 0: without a GPU
+    std::optional<double> pcie_rate, vram_rate, gpu_mac_rate;
     int threads = 0;  // 0: one for every CPU that the process may use
     int64_t context = 32768, prompt = 2048;
     int32_t prefill_chunk = 512;

@@ -5,10 +5,8 @@
 #include <filesystem>
 #include <utility>
 
-#include "app/bench.h"
 #include "app/trace_file.h"
 #include "app/verbs.h"
-#include "core/base/machine.h"
 #include "core/base/strings.h"
 #include "core/model/store_layout.h"
 #include "core/model/token_cost.h"
@@ -17,7 +15,6 @@
 namespace millrace {
 namespace {
 
-constexpr double kAssumedDrive = 3e9;
 uint64_t routed_bytes(const Inspection& model, int32_t layers) {
     return model.expert_bytes * static_cast<uint64_t>(layers) *
            static_cast<uint64_t>(model.config.experts);
@@ -86,10 +83,8 @@ struct HitRate {
     std::string source;
 };
 
-// Given, or found on a trace with as large a share of the experts in memory, or usual for that share.
-HitRate expected_hits(const PlanOptions& options, const std::optional<RouterTrace>& trace,
-                      double resident_share) {
-    if (options.hit_rate) return {*options.hit_rate, "given"};
+// Found on a trace with as large a share of the experts in memory, or usual for that share.
+HitRate hits_by_share(const std::optional<RouterTrace>& trace, double resident_share) {
     if (!trace) return {usual_hit_rate(resident_share), "what is usual for this share"};
     const int32_t all = trace->shape().layers * trace->shape().experts;
     const int32_t slots =
@@ -97,6 +92,13 @@ HitRate expected_hits(const PlanOptions& options, const std::optional<RouterTrac
     const ReplayCounts counts = replay(*trace, ReplayPolicy::kMillrace, slots);
     return {1 - static_cast<double>(counts.misses) / static_cast<double>(counts.asked),
             cat("of ", counts.asked, " experts in the trace")};
+}
+
+// That, or what was given.
+HitRate expected_hits(const PlanOptions& options, const std::optional<RouterTrace>& trace,
+                      double resident_share) {
+    if (options.hit_rate) return {*options.hit_rate, "given"};
+    return hits_by_share(trace, resident_share);
 }
 
 // The trace that was named, if it is one of this model.
@@ -115,6 +117,95 @@ Result<std::optional<RouterTrace>> trace_of(const PlanOptions& options, const Mo
     return std::optional<RouterTrace>(std::move(trace));
 }
 
+// The driver, what operations keep for themselves, and the screen have some of a GPU's memory.
+constexpr uint64_t kDriverMost = uint64_t{1} << 30;
+uint64_t left_to_driver(uint64_t vram_bytes) { return std::min(kDriverMost, vram_bytes / 8); }
+
+// The least VRAM of which `bytes` are left for the model.
+uint64_t with_driver(uint64_t bytes) { return std::min(bytes + kDriverMost, bytes / 7 * 8 + 8); }
+
+// Whether what must lie in the GPU's memory does: `memory`, on_gpu and without slots; and the size of a slot there.
+Result<PlanGpuPart> place_on_gpu(const Inspection& model, const PlanGpu& gpu,
+                                 const MemoryPlan& memory, uint64_t expert_bytes) {
+    PlanGpuPart part;
+    part.kept_bytes = left_to_driver(gpu.memory_bytes);
+    const uint64_t taken = memory.gpu_bytes() + part.kept_bytes;
+    if (gpu.memory_bytes < taken) {
+        constexpr uint64_t kMebi = uint64_t{1} << 20;
+        const uint64_t least = with_driver(memory.gpu_bytes());
+        return Error{
+            ErrorCode::kCapacity,
+            cat(human_bytes(gpu.memory_bytes), " of VRAM are too little for ", model.release,
+                ": dense weights take ", human_bytes(memory.dense_bytes), ", KV state ",
+                human_bytes(memory.kv_bytes), ", activations ", human_bytes(memory.scratch_bytes),
+                "; with what the driver and the screen keep it needs ",
+                round_up(least, kMebi) / kMebi,
+                "M or more, or a smaller --context; --vram 0 plans without the GPU")};
+    }
+    // Each of an expert's six matrices of codes and scales begins at a multiple of this.
+    constexpr uint64_t kPiece = 256, kPieces = 6;
+    part.slot_bytes =
+        expert_bytes + (expert_bytes % (kPiece * kPieces) == 0 ? 0 : kPiece * kPieces);
+    return part;
+}
+
+// Where a token's experts are found, and what that makes of its time.
+void add_gpu_forecast(const PlanOptions& options, const std::optional<RouterTrace>& trace,
+                      Plan& plan) {
+    PlanGpuPart& part = *plan.gpu;
+    const int32_t all = plan.work.layers * plan.work.experts;
+    part.tiers.experts = all;
+    part.tiers.vram = std::min(part.slots, all);
+    part.tiers.ram = std::min(plan.memory.expert_slots, all - part.tiers.vram);
+    const double both = static_cast<double>(part.tiers.vram + part.tiers.ram) / all;
+    const HitRate free = hits_by_share(trace, both);
+    const HitRate hits = expected_hits(options, trace, both);
+    plan.hit_source = hits.source;
+    // What is given holds for VRAM and RAM together, and bends the curve below that.
+    const double bend = free.value > 0 ? hits.value / free.value : 0;
+    const TierHits found = tier_hits(part.tiers, [&](double share) {
+        return share < both ? hits_by_share(trace, share).value * bend : hits.value;
+    });
+    const MachineSpeeds machine = plan.machine.speeds();
+    const GpuSpeeds gpu = plan.machine.gpu->speeds();
+    part.decode = forecast_gpu_decode(machine, gpu, plan.work, found);
+    part.prefill = forecast_gpu_prefill(machine, gpu, plan.work, part.tiers);
+}
+
+// What memory is asked for, but for the budget of the slots.
+MemoryWishes wishes_of(const PlanOptions& options, const Inspection& model,
+                       const PlanMachine& machine, uint64_t slot_bytes) {
+    const int32_t layers = routed_layers(model);
+    const uint64_t tables = table_bytes(model.config);
+    return {.dense_bytes = model.complete.bytes - routed_bytes(model, layers) - tables,
+            .table_bytes = tables,
+            .slot_bytes = slot_bytes,
+            .routed_layers = layers,
+            .budget_bytes = 0,
+            .context_max = std::min(options.context, model.config.context_max),
+            .rollback_tokens = RuntimeOptions{}.rollback_tokens,
+            .prefill_chunk = options.prefill_chunk,
+            .on_gpu = machine.gpu.has_value()};
+}
+
+// Whether the least that runs fits beside `others`, what else is in memory.
+Status check_ram(const Inspection& model, const PlanMachine& machine, const MemoryWishes& wishes,
+                 uint64_t others_bytes) {
+    const int32_t all = wishes.routed_layers * model.config.experts;
+    const int32_t least = std::min(model.config.experts_per_token + 1, all);
+    const uint64_t runs = others_bytes + static_cast<uint64_t>(least) * wishes.slot_bytes;
+    if (machine.ram_bytes >= runs + left_to_system(machine.ram_bytes)) return {};
+    constexpr uint64_t kMebi = uint64_t{1} << 20;
+    const uint64_t dense = wishes.on_gpu ? 0 : wishes.dense_bytes;
+    return Error{
+        ErrorCode::kCapacity,
+        cat(human_bytes(machine.ram_bytes), " of memory are too little for ", model.release, ": ",
+            wishes.on_gpu ? "" : cat("dense weights take ", human_bytes(dense), ", "),
+            wishes.on_gpu ? "the least that runs takes " : "the rest of the least that runs ",
+            human_bytes(runs - dense), "; it needs ", round_up(with_system(runs), kMebi) / kMebi,
+            "M or more with what the system keeps, or a smaller --context")};
+}
+
 // Everything that depends on memory, drive and bits; advice asks it again with other ones.
 Result<Plan> forecast(const PlanOptions& options, const Inspection& model,
                       const std::optional<RouterTrace>& trace, const PlanMachine& machine,
@@ -129,41 +220,33 @@ Result<Plan> forecast(const PlanOptions& options, const Inspection& model,
     }
     const ModelConfig& config = model.config;
     if (!format.empty()) expert_bytes = record_of(config, format).bytes;
-    const int32_t layers = routed_layers(model);
     // What a slot holds are whole blocks around the expert's ranges.
     constexpr uint64_t kSlack = 2 * kPageBytes;
     const uint64_t slot_bytes = round_up(expert_bytes, kPageBytes) + (format.empty() ? kSlack : 0);
-    const uint64_t tables = table_bytes(config);
-    const uint64_t dense = model.complete.bytes - routed_bytes(model, layers) - tables;
-    MemoryWishes wishes{.dense_bytes = dense,
-                        .table_bytes = tables,
-                        .slot_bytes = slot_bytes,
-                        .routed_layers = layers,
-                        .budget_bytes = 0,
-                        .context_max = std::min(options.context, config.context_max),
-                        .rollback_tokens = RuntimeOptions{}.rollback_tokens,
-                        .prefill_chunk = options.prefill_chunk};
+    MemoryWishes wishes = wishes_of(options, model, machine, slot_bytes);
     plan.system_bytes = left_to_system(machine.ram_bytes);
-    const uint64_t others = plan_memory(config, wishes).total_bytes() + plan.system_bytes;
-    const int32_t least = std::min(config.experts_per_token + 1, layers * config.experts);
-    const uint64_t runs = others - plan.system_bytes + static_cast<uint64_t>(least) * slot_bytes;
-    if (machine.ram_bytes < runs + plan.system_bytes) {
-        constexpr uint64_t kMebi = uint64_t{1} << 20;
-        return Error{ErrorCode::kCapacity,
-                     cat(human_bytes(machine.ram_bytes), " of memory are too little for ",
-                         model.release, ": dense weights take ", human_bytes(dense),
-                         ", the rest of the least that runs ", human_bytes(runs - dense),
-                         "; it needs ", round_up(with_system(runs), kMebi) / kMebi,
-                         "M or more with what the system keeps, or a smaller --context")};
+    const MemoryPlan bare = plan_memory(config, wishes);
+    TRY(check_ram(model, machine, wishes, bare.host_bytes()));
+    if (machine.gpu) plan.gpu = TRY(place_on_gpu(model, *machine.gpu, bare, expert_bytes));
+    wishes.budget_bytes = machine.ram_bytes - bare.host_bytes() - plan.system_bytes;
+    if (plan.gpu) {
+        wishes.gpu_budget_bytes = machine.gpu->memory_bytes - plan.gpu->kept_bytes;
+        wishes.gpu_slot_bytes = plan.gpu->slot_bytes;
+        plan.gpu->slots = staying_slots(plan_memory(config, wishes).gpu_slots, bare.experts_total);
+        // No expert has two places.
+        const auto below = static_cast<uint64_t>(bare.experts_total - plan.gpu->slots);
+        const auto least = static_cast<uint64_t>(config.experts_per_token + 1);
+        wishes.budget_bytes = std::min(wishes.budget_bytes, std::max(below, least) * slot_bytes);
     }
-    wishes.budget_bytes = machine.ram_bytes - others;
     plan.memory = plan_memory(config, wishes);
-    plan.drive_bytes =
-        dense + tables +
-        expert_bytes * static_cast<uint64_t>(layers) * static_cast<uint64_t>(config.experts);
+    plan.drive_bytes = wishes.dense_bytes + wishes.table_bytes +
+                       expert_bytes * static_cast<uint64_t>(bare.experts_total);
     plan.work = work_of(options, model, plan.memory, expert_bytes);
-    const double share = plan.work.resident_share();
-    HitRate hits = expected_hits(options, trace, share);
+    if (plan.gpu) {
+        add_gpu_forecast(options, trace, plan);
+        return plan;
+    }
+    HitRate hits = expected_hits(options, trace, plan.work.resident_share());
     plan.hit_source = std::move(hits.source);
     plan.decode = forecast_decode(machine.speeds(), plan.work, hits.value);
     plan.prefill = forecast_prefill(machine.speeds(), plan.work);
@@ -175,28 +258,42 @@ void add_advice(const PlanOptions& options, const std::optional<RouterTrace>& tr
     free.hit_rate.reset();  // a given rate holds for as many experts in memory
     const auto consider = [&](std::string change, const PlanMachine& machine,
                               std::string_view format) {
-        const bool as_many =
-            machine.ram_bytes == plan.machine.ram_bytes && format == options.experts;
+        const auto vram = [](const PlanMachine& m) { return m.gpu ? m.gpu->memory_bytes : 0; };
+        const bool as_many = machine.ram_bytes == plan.machine.ram_bytes &&
+                             vram(machine) == vram(plan.machine) && format == options.experts;
         const Result<Plan> other =
             forecast(as_many ? options : free, plan.model, trace, machine, format);
         if (!other) return;
-        plan.advice.push_back({std::move(change), other->decode.tokens_per_second(),
-                               other->prefill.tokens_per_second()});
+        plan.advice.push_back({std::move(change), other->decode_rate(), other->prefill_rate()});
     };
-    PlanMachine more = plan.machine;
-    more.ram_bytes *= 2;
-    if (plan.memory.expert_slots < plan.memory.experts_total) {
-        consider("twice the memory", more, options.experts);
+    const auto with = [&](auto change) {
+        PlanMachine other = plan.machine;
+        change(other);
+        return other;
+    };
+    const bool misses = plan.gpu ? plan.gpu->decode.missing > 0 : plan.decode.missing > 0;
+    if (plan.gpu ? misses : plan.memory.expert_slots < plan.memory.experts_total) {
+        consider("twice the memory", with([](PlanMachine& m) { m.ram_bytes *= 2; }),
+                 options.experts);
     }
-    PlanMachine faster = plan.machine;
-    faster.drive.value *= 2;
-    if (plan.decode.missing > 0) consider("a drive twice as fast", faster, options.experts);
-    PlanMachine wider = plan.machine;
-    wider.memory.value *= 2;
-    consider("memory twice as fast", wider, options.experts);
-    PlanMachine stronger = plan.machine;
-    stronger.macs.value *= 2;
-    consider("twice the arithmetic (cores)", stronger, options.experts);
+    if (misses) {
+        consider("a drive twice as fast", with([](PlanMachine& m) { m.drive.value *= 2; }),
+                 options.experts);
+    }
+    consider("memory twice as fast", with([](PlanMachine& m) { m.memory.value *= 2; }),
+             options.experts);
+    consider("twice the arithmetic (cores)", with([](PlanMachine& m) { m.macs.value *= 2; }),
+             options.experts);
+    if (plan.gpu) {
+        if (plan.gpu->slots < plan.memory.experts_total) {
+            consider("twice the VRAM", with([](PlanMachine& m) { m.gpu->memory_bytes *= 2; }),
+                     options.experts);
+            consider("PCIe twice as fast", with([](PlanMachine& m) { m.gpu->pcie.value *= 2; }),
+                     options.experts);
+        }
+        consider("VRAM twice as fast", with([](PlanMachine& m) { m.gpu->vram.value *= 2; }),
+                 options.experts);
+    }
     for (const std::string_view format : {"q3s", "q2v"}) {
         const bool smaller = record_of(plan.model.config, format).bytes < plan.work.expert_bytes;
         if (smaller && is_fp4(plan.model)) {
@@ -206,17 +303,6 @@ void add_advice(const PlanOptions& options, const std::optional<RouterTrace>& tr
     }
     std::ranges::sort(plan.advice, std::ranges::greater(),
                       [](const Advice& a) { return std::pair(a.decode, a.prefill); });
-}
-
-Result<Sourced> measured_drive(const BenchSetting& setting, const Path& directory) {
-    const std::vector<Path> files = TRY(weight_files(directory));
-    if (files.empty()) {
-        return Sourced{kAssumedDrive, "assumed: no files here to measure it by, say --drive"};
-    }
-    return Sourced {
-        TRY(drive_bandwidth(setting, files))
-        .bytes_per_second, "measured"
-    };
 }
 
 }  // namespace
@@ -253,38 +339,6 @@ Result<Inspection> plan_model(const Path& named) {
     const Result<Json> json = Json::parse(text);
     if (!json) return json.error().in(file.string());
     return inspect_config(TRY(parse_config(*json)));
-}
-
-Result<PlanMachine> plan_machine(const PlanOptions& options, const Path& model_directory) {
-    SystemClock clock;
-    BenchSizes sizes;
-    sizes.dram_bytes = std::min(uint64_t{512} << 20, machine_memory().available_bytes / 4);
-    sizes.drive_bytes = uint64_t{1} << 30;
-    const BenchSetting setting{.timing = {.clock = clock, .repeat = 3},
-                               .sizes = sizes,
-                               .isa = best_isa(),
-                               .threads = options.threads > 0 ? options.threads : usable_threads()};
-    PlanMachine machine;
-    machine.threads = setting.threads;
-    const uint64_t here = machine_memory().total_bytes;
-    const uint64_t allowed = std::min(here, group_limits().memory_bytes.value_or(here));
-    machine.ram_bytes = options.ram_bytes.value_or(allowed);
-    machine.ram_source = options.ram_bytes ? "given" : "this machine's";
-    Pool pool(setting.threads);
-    if (options.memory_rate) {
-        machine.memory = {*options.memory_rate, "given"};
-    } else {
-        const PageBuffer memory = TRY(filled_memory(pool, sizes.dram_bytes, HugePages::kIfGranted));
-        machine.memory = {read_bandwidth(setting, pool, memory.bytes()), "measured"};
-    }
-    if (options.mac_rate) {
-        machine.macs = {*options.mac_rate, "given"};
-    } else {
-        machine.macs = {dot_peak(setting, pool, setting.isa, DotProduct::kBf16), "measured"};
-    }
-    machine.drive = options.drive_rate ? Sourced{*options.drive_rate, "given"}
-                                       : TRY(measured_drive(setting, model_directory));
-    return machine;
 }
 
 Result<Plan> make_plan(const PlanOptions& options, Inspection model, PlanMachine machine) {

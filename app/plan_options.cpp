@@ -36,6 +36,18 @@ void add_plan_flags(CLI::App& verb, PlanOptions& options) {
     add_parsed(verb, "--macs", options.mac_rate, parse_rate, "RATE",
                "Multiply-adds of bf16 dot products a second, such as 500G.")
         ->group(machine);
+    add_parsed(verb, "--vram", options.vram_bytes, parse_size, "SIZE",
+               "Memory of a GPU. Default: of the one that is here; 0 plans without it.")
+        ->group(machine);
+    add_parsed(verb, "--vram-bandwidth", options.vram_rate, parse_rate, "RATE",
+               "What the GPU reads from its memory a second, as its maker says.")
+        ->group(machine);
+    add_parsed(verb, "--pcie", options.pcie_rate, parse_rate, "RATE",
+               "What is copied to the GPU a second, such as 25GB/s.")
+        ->group(machine);
+    add_parsed(verb, "--gpu-macs", options.gpu_mac_rate, parse_rate, "RATE",
+               "Multiply-adds of bf16 products on the GPU a second: half of its FLOPS.")
+        ->group(machine);
     verb.add_option("--threads", options.threads,
                     "Threads that compute, where something is measured. Default: all.")
         ->type_name("N")

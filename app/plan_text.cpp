@@ -41,6 +41,18 @@ std::string quotient(double bytes, double per_second, double share) {
                ")");
 }
 
+std::string gpu_text(const PlanGpu& gpu) {
+    const auto speed = [](const Sourced& sourced) {
+        return cat(fixed(sourced.value * 1e-9, 1), " GB/s");
+    };
+    return line("VRAM", human_bytes(gpu.memory_bytes),
+                gpu.name.empty() ? gpu.memory_source : cat(gpu.memory_source, ", ", gpu.name)) +
+           line("reading VRAM", speed(gpu.vram), gpu.vram.source) +
+           line("copying to it", speed(gpu.pcie), gpu.pcie.source) +
+           line("multiply-adds there", cat(fixed(gpu.macs.value * 1e-12, 1), " T/s"),
+                gpu.macs.source);
+}
+
 std::string machine_text(const PlanMachine& machine) {
     const auto speed = [](const Sourced& sourced, std::string_view unit) {
         return cat(fixed(sourced.value * 1e-9, 1), " ", unit);
@@ -50,65 +62,169 @@ std::string machine_text(const PlanMachine& machine) {
                 cat(machine.memory.source, ", ", machine.threads, " threads")) +
            line("reading the drive", speed(machine.drive, "GB/s"), machine.drive.source) +
            line("multiply-adds", speed(machine.macs, "G/s"),
-                cat(machine.macs.source, ", bf16 dot products"));
+                cat(machine.macs.source, ", bf16 dot products")) +
+           (machine.gpu ? gpu_text(*machine.gpu) : "");
+}
+
+std::string slots_line(const Plan& plan, uint64_t bytes, int32_t slots) {
+    const double share = static_cast<double>(slots) / plan.memory.experts_total;
+    return line("", human_bytes(bytes),
+                cat(slots, " slots for experts: ", percent(share), " of them"));
+}
+
+std::string vram_text(const Plan& plan) {
+    const MemoryPlan& memory = plan.memory;
+    const PlanGpuPart& gpu = *plan.gpu;
+    return line("in VRAM", human_bytes(memory.dense_bytes), "dense weights") +
+           line("", human_bytes(memory.kv_bytes), "KV state of one conversation at --context") +
+           line("", human_bytes(memory.scratch_bytes), "activations of one chunk") +
+           slots_line(plan, memory.gpu_expert_bytes, gpu.slots) +
+           line("", human_bytes(gpu.kept_bytes), "left to the driver, the operations, the screen");
 }
 
 std::string places_text(const Plan& plan) {
     const MemoryPlan& memory = plan.memory;
-    const double share = static_cast<double>(memory.expert_slots) / memory.experts_total;
-    const uint64_t rest = plan.machine.ram_bytes - memory.total_bytes() - plan.system_bytes;
+    const uint64_t rest = plan.machine.ram_bytes - memory.host_bytes() - plan.system_bytes;
+    const bool all = !plan.gpu;
     return line("on the drive", decimal_bytes(static_cast<double>(plan.drive_bytes)),
                 cat(memory.experts_total, " experts of ",
                     decimal_bytes(static_cast<double>(plan.work.expert_bytes)), " (",
                     plan.expert_format, "), and the dense weights")) +
-           line("in memory", human_bytes(memory.dense_bytes), "dense weights") +
-           line("", human_bytes(memory.table_bytes),
+           (all ? line("in memory", human_bytes(memory.dense_bytes), "dense weights")
+                : vram_text(plan)) +
+           line(all ? "" : "in memory", human_bytes(memory.table_bytes),
                 "tables: mapped, not counted, rows of them are read as tokens come") +
-           line("", human_bytes(memory.expert_bytes),
-                cat(memory.expert_slots, " slots for experts: ", percent(share), " of them")) +
-           line("", human_bytes(memory.kv_bytes), "KV state of one conversation at --context") +
-           line("", human_bytes(memory.scratch_bytes), "activations of one chunk") +
+           slots_line(plan, memory.expert_bytes, memory.expert_slots) +
+           (all ? line("", human_bytes(memory.kv_bytes),
+                       "KV state of one conversation at --context") +
+                      line("", human_bytes(memory.scratch_bytes), "activations of one chunk")
+                : line("", human_bytes(memory.host_scratch_bytes),
+                       "what the processor looks at of one chunk, and computes")) +
            line("", human_bytes(plan.system_bytes), "left to the system and to everybody else") +
            (rest > 0 ? line("", human_bytes(rest), "not needed") : "");
 }
 
+// Who serves the experts that are in memory and not in VRAM.
+std::string served_text(const PlanGpuPart& gpu) {
+    return gpu.decode.way == HostExperts::kComputed
+               ? "computed by the processor: faster than copying them to the GPU"
+               : "copied to the GPU: no slower than computing them here";
+}
+
 std::string decode_text(const Plan& plan) {
-    const DecodeForecast& d = plan.decode;
-    std::string out = line("hit rate", percent(d.hit_rate), plan.hit_source);
+    const TierHits hits = plan.gpu ? plan.gpu->decode.hits : TierHits();
+    std::string out = plan.gpu
+                          ? line("found in VRAM", percent(hits.vram), plan.hit_source) +
+                                line("found in memory", percent(hits.ram), served_text(*plan.gpu))
+                          : line("hit rate", percent(plan.decode.hit_rate), plan.hit_source);
+    const std::string_view mark =
+        plan.gpu ? "   ← the longest of the three counts" : "   ← the longer of the two counts";
     for (const PlanTerm& term : plan.decode_terms()) {
         const bool longer = term.counts && term.name.starts_with("experts ");
-        out += line(term.name, milliseconds(term.seconds),
-                    cat(term.how, longer ? "   ← the longer of the two counts" : ""));
+        out += line(term.name, milliseconds(term.seconds), cat(term.how, longer ? mark : ""));
     }
-    return out + line("a token", milliseconds(d.seconds()), rate(d.tokens_per_second()));
+    return out + line("a token", milliseconds(1 / plan.decode_rate()), rate(plan.decode_rate()));
+}
+
+std::string seconds_text(double seconds) { return cat(fixed(seconds, 2), " s"); }
+
+std::string macs_text(double macs, double per_second, double share) {
+    return cat(fixed(macs * 1e-12, 1), " T multiply-adds ÷ (", fixed(per_second * 1e-9, 0),
+               " G/s × ", fixed(share, 2), ")");
+}
+
+std::string gpu_prefill_text(const Plan& plan) {
+    const GpuPrefillForecast& p = plan.gpu->prefill;
+    const double macs = plan.machine.gpu->macs.value;
+    const auto mark = [&](double seconds) {
+        return seconds == p.slowest() ? "   ← the longest counts" : "";
+    };
+    std::string out =
+        line("all but experts", seconds_text(p.dense),
+             macs_text(p.dense * macs * kGpuArithmeticShare, macs, kGpuArithmeticShare));
+    out += line("experts on the GPU", seconds_text(p.vram),
+                cat(macs_text(p.vram * macs * kGpuArithmeticShare, macs, kGpuArithmeticShare),
+                    mark(p.vram)));
+    if (p.ram > 0) {
+        const bool copied = p.way == HostExperts::kCopied;
+        out +=
+            line("other experts", seconds_text(p.ram),
+                 cat(copied ? "copied to the GPU, each once a chunk" : "computed by the processor",
+                     mark(p.ram)));
+    }
+    if (p.missing > 0) {
+        out += line("experts missing", seconds_text(p.missing),
+                    cat("read from the drive, each once a chunk", mark(p.missing)));
+    }
+    return out;
 }
 
 std::string prefill_text(const Plan& plan) {
     const PrefillForecast& p = plan.prefill;
     const MachineSpeeds m = plan.machine.speeds();
     const std::string_view counts = "   ← the longer of the two counts";
-    const auto seconds = [](double s) { return cat(fixed(s, 2), " s"); };
     const auto work = [&](uint64_t macs) {
-        return cat(fixed(static_cast<double>(macs) * 1e-12, 1), " T multiply-adds ÷ (",
-                   fixed(m.macs * 1e-9, 0), " G/s × ", fixed(kArithmeticShare, 2), ")");
+        return macs_text(static_cast<double>(macs), m.macs, kArithmeticShare);
     };
-    std::string out = line("all but experts", seconds(p.dense),
+    std::string out = line("all but experts", seconds_text(p.dense),
                            work(plan.work.prompt_macs - plan.work.expert_macs));
-    out += line("experts", seconds(p.experts),
+    out += line("experts", seconds_text(p.experts),
                 cat(work(plan.work.expert_macs), p.waits_for_drive() ? "" : counts));
     if (p.missing > 0) {
         out +=
-            line("experts missing", seconds(p.missing),
+            line("experts missing", seconds_text(p.missing),
                  cat(quotient(p.missing * m.drive_bytes * kDriveShare, m.drive_bytes, kDriveShare),
                      p.waits_for_drive() ? counts : ""));
     }
-    return out + line(cat(plan.work.prompt_tokens, " tokens"), seconds(p.seconds()),
-                      rate(p.tokens_per_second()));
+    return out;
+}
+
+std::vector<PlanTerm> gpu_terms(const Plan& plan) {
+    const GpuDecodeForecast& d = plan.gpu->decode;
+    const MachineSpeeds m = plan.machine.speeds();
+    const GpuSpeeds g = plan.machine.gpu->speeds();
+    const double vram = g.vram_bytes * kVramShare;
+    const auto from_vram = [&](double seconds) {
+        return quotient(seconds * vram, g.vram_bytes, kVramShare);
+    };
+    const bool copied = d.way == HostExperts::kCopied;
+    std::vector<PlanTerm> terms = {
+        {"dense weights", d.dense, from_vram(d.dense)},
+        {"KV rows", d.kv, from_vram(d.kv)},
+        {"experts on the GPU", d.vram, from_vram(d.vram), d.vram == d.slowest()}};
+    if (d.ram > 0) {
+        const double bytes = d.ram * d.served_bytes;
+        terms.push_back({"experts in memory", d.ram,
+                         copied ? quotient(bytes, d.served_bytes / kPcieShare, kPcieShare)
+                                : quotient(bytes, m.memory_bytes, kMemoryShare),
+                         d.ram == d.slowest()});
+    }
+    if (d.missing > 0) {
+        terms.push_back(
+            {"experts missing", d.missing,
+             quotient(d.missing * m.drive_bytes * kDriveShare, m.drive_bytes, kDriveShare),
+             d.missing == d.slowest()});
+        terms.push_back({"the last to land", d.landed,
+                         copied ? "copying it, in each layer that misses one"
+                                : "computing it, in each layer that misses one"});
+    }
+    terms.push_back({"launches and trips", d.layers,
+                     cat(plan.work.layers, " layers × ", fixed(kGpuLayerSeconds * 1e6, 0), " us")});
+    return terms;
 }
 
 }  // namespace
 
+double Plan::decode_rate() const {
+    return gpu ? gpu->decode.tokens_per_second() : decode.tokens_per_second();
+}
+
+double Plan::prefill_rate() const {
+    return gpu ? gpu->prefill.tokens_per_second() : prefill.tokens_per_second();
+}
+
 std::vector<PlanTerm> Plan::decode_terms() const {
+    if (gpu) return gpu_terms(*this);
     const MachineSpeeds m = machine.speeds();
     const double routed =
         static_cast<double>(work.expert_bytes) * work.layers * work.experts_per_token;
@@ -134,7 +250,11 @@ std::string Plan::text() const {
     std::string out =
         cat(model.release, "\n\nThe machine\n", machine_text(machine), "\nWhat goes where\n",
             places_text(*this), "\nA token of the answer\n", decode_text(*this),
-            "\nThe prompt, in chunks of ", work.chunk_tokens, "\n", prefill_text(*this));
+            "\nThe prompt, in chunks of ", work.chunk_tokens, "\n",
+            gpu ? gpu_prefill_text(*this) : prefill_text(*this),
+            line(cat(work.prompt_tokens, " tokens"),
+                 seconds_text(static_cast<double>(work.prompt_tokens) / prefill_rate()),
+                 rate(prefill_rate())));
     if (!advice.empty()) {
         out += "\nWhat would help\n";
         for (const Advice& a : advice) {
@@ -162,10 +282,20 @@ std::string Plan::json() const {
     whole("scratch_bytes", memory.scratch_bytes);
     object.set("slots", int64_t{memory.expert_slots});
     object.set("experts", int64_t{memory.experts_total});
-    object.set("hit_rate", decode.hit_rate);
-    object.set("decode_seconds", decode.seconds());
-    object.set("decode_tokens_per_second", decode.tokens_per_second());
-    object.set("prefill_tokens_per_second", prefill.tokens_per_second());
+    object.set("hit_rate", gpu ? 1 - gpu->decode.hits.drive : decode.hit_rate);
+    object.set("decode_seconds", 1 / decode_rate());
+    object.set("decode_tokens_per_second", decode_rate());
+    object.set("prefill_tokens_per_second", prefill_rate());
+    if (!gpu) return object.dump();
+    whole("vram_bytes", machine.gpu->memory_bytes);
+    object.set("vram_bytes_per_second", machine.gpu->vram.value);
+    object.set("pcie_bytes_per_second", machine.gpu->pcie.value);
+    object.set("gpu_macs_per_second", machine.gpu->macs.value);
+    object.set("vram_slots", int64_t{gpu->slots});
+    object.set("vram_hits", gpu->decode.hits.vram);
+    object.set("ram_hits", gpu->decode.hits.ram);
+    object.set("drive_hits", gpu->decode.hits.drive);
+    object.set("ram_experts", gpu->decode.way == HostExperts::kComputed ? "computed" : "copied");
     return object.dump();
 }
 

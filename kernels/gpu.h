@@ -17,6 +17,8 @@ struct Gpu {
     int major = 0, minor = 0;  // compute capability
     uint64_t memory_bytes = 0;
     uint64_t free_bytes = 0;  // just now; other programs use it too
+    int multiprocessors = 0;  // these two: 0 where the driver does not say
+    double clock_hz = 0;      // of multiprocessors, at most
 };
 // By index. kUnsupported, with one sentence that says what to do, where the build, the driver or a GPU is missing, or the
 // driver is older than the toolkit. Starts the runtime: the first call takes a second or so.

@@ -48,20 +48,23 @@ DecodeForecast forecast_decode(const MachineSpeeds& machine, const ModelWork& wo
             .landed = waiting_layers * expert / memory};
 }
 
-PrefillForecast forecast_prefill(const MachineSpeeds& machine, const ModelWork& work) {
-    const double arithmetic = machine.macs * kArithmeticShare;
-    const double drive = machine.drive_bytes * kDriveShare;
+double prompt_expert_bytes(const ModelWork& work) {
     const auto tokens = static_cast<double>(work.prompt_tokens);
     const double chunk = std::clamp<double>(work.chunk_tokens, 1, std::max(1.0, tokens));
     // Experts of a layer that at least one token of a chunk is routed to, if all are equally likely.
     const double chosen = static_cast<double>(work.experts_per_token) / work.experts;
     const double used = work.experts * (1 - std::pow(1 - chosen, chunk));
-    const double read = used * (1 - work.resident_share()) * work.layers *
-                        static_cast<double>(work.expert_bytes) * std::ceil(tokens / chunk);
+    return used * work.layers * static_cast<double>(work.expert_bytes) * std::ceil(tokens / chunk);
+}
+
+PrefillForecast forecast_prefill(const MachineSpeeds& machine, const ModelWork& work) {
+    const double arithmetic = machine.macs * kArithmeticShare;
+    const double drive = machine.drive_bytes * kDriveShare;
+    const double read = prompt_expert_bytes(work) * (1 - work.resident_share());
     return {.dense = static_cast<double>(work.prompt_macs - work.expert_macs) / arithmetic,
             .experts = static_cast<double>(work.expert_macs) / arithmetic,
             .missing = read > 0 ? read / drive : 0,
-            .tokens = tokens};
+            .tokens = static_cast<double>(work.prompt_tokens)};
 }
 
 double usual_hit_rate(double resident_share) {

@@ -60,6 +60,9 @@ struct DecodeForecast {
 [[nodiscard]] DecodeForecast forecast_decode(const MachineSpeeds& machine, const ModelWork& work,
                                              double hit_rate);
 
+// Bytes of routed experts that a prompt reads where none is in memory: chunk by chunk, each that a token is routed to.
+[[nodiscard]] double prompt_expert_bytes(const ModelWork& work);
+
 // Seconds of the whole prompt.
 struct PrefillForecast {
     double dense = 0, experts = 0, missing = 0;

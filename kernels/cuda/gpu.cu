@@ -68,7 +68,10 @@ Result<std::vector<Gpu>> list_gpus() {
         TRY(cuda::status_of(cudaSetDevice(i), "choosing the GPU"));
         size_t left = 0, all = 0;
         TRY(cuda::status_of(cudaMemGetInfo(&left, &all), "asking for the GPU's memory"));
-        out.push_back({properties.name, properties.major, properties.minor, all, left});
+        int clock_khz = 0;  // 0 if the driver does not say
+        static_cast<void>(cudaDeviceGetAttribute(&clock_khz, cudaDevAttrClockRate, i));
+        out.push_back({properties.name, properties.major, properties.minor, all, left,
+                       properties.multiProcessorCount, clock_khz * 1e3});
     }
     TRY(cuda::status_of(cudaSetDevice(own), "choosing the GPU"));
     return out;

@@ -106,7 +106,7 @@ def planned(o, model, memory, rows):
         name = f"stream.{kind}"
         hits, drive = rows[f"{name}.hits"]["value"] / 100, rows[name]["limit"]
         took = rows[f"{name}.wait"]["limit"]
-        command = [o.millrace, "plan", model, "--json", "--ram", "1T", "--context", "64", "--macs", "1G",
+        command = [o.millrace, "plan", model, "--json", "--ram", "1T", "--context", "64", "--macs", "1G", "--vram", "0",
                    "--hits", f"{hits:.4f}", "--drive", f"{drive:.3f}GB/s", "--memory", f"{memory:.3f}GB/s"]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
         said = 1e3 * json.loads(done.stdout)["decode_seconds"]
@@ -161,9 +161,9 @@ def replace(text, section, table):
 
 
 def comparable(names):
-    """Names that do not depend on the machine: not those of single thread counts, narrower ISAs, drives."""
+    """Names that do not depend on the machine: not those of single thread counts, narrower ISAs, drives, GPUs."""
     return {name for name in names
-            if not re.fullmatch(r"dram\.read\.\d+|peak\..*\.avx2|drive\..*|row|-+", name.strip()) and name.strip()}
+            if not re.fullmatch(r"dram\.read\.\d+|peak\..*\.avx2|drive\..*|(vram|pcie)\..*|row|-+", name.strip()) and name.strip()}
 
 
 def check(o):

@@ -152,5 +152,12 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     properties->major = state().card.major;
     properties->minor = state().card.minor;
     properties->totalGlobalMem = state().card.memory_bytes;
+    properties->multiProcessorCount = state().card.multiprocessors;
+    return done(start());
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+    if (device >= state().card.count || attribute != cudaDevAttrClockRate)
+        return done(cudaErrorInvalidValue);
+    *value = state().card.clock_khz;
     return done(start());
 }

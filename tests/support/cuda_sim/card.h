@@ -12,6 +12,8 @@ struct Card {
     int count = 1;        // GPUs
     std::string name = "simulated";
     int major = 9, minor = 0;
+    int multiprocessors = 4;
+    int clock_khz = 1'000'000;
     uint64_t memory_bytes = uint64_t{16} << 30;  // what can be allocated at a time
     uint64_t pinned_bytes = uint64_t{1} << 40;   // of the host, at most
     // So many calls still succeed; then the GPU has fallen off its bus, and every call fails.
