@@ -104,8 +104,9 @@ private:
                 note("A new conversation.");
                 break;
             case Kind::kStats:
-                terminal_.dim(stats_text(totals_, engine_.expert_stats(), engine_.memory_plan(),
-                                         resident_memory(), engine_.context_max()));
+                terminal_.dim(stats_text(totals_, engine_.expert_stats(), engine_.gpu_stats(),
+                                         engine_.memory_plan(), resident_memory(),
+                                         engine_.context_max()));
                 if (archive_ != nullptr) terminal_.dim(archive_row(archive_->stats()));
                 break;
             case Kind::kThink: think(command.argument); break;

@@ -10,6 +10,7 @@
 
 #include "app/archive_options.h"
 #include "app/bench_options.h"
+#include "app/gpu_options.h"
 #include "app/manual.h"
 #include "app/plan_options.h"
 #include "app/size.h"
@@ -32,7 +33,7 @@ std::string group(std::string_view name) { return std::string(name); }
 // Flags that are text first: what CLI11 cannot check with a sentence of ours.
 struct Raw {
     std::string model, ram_budget, isa, activations = "fp8", io = "auto", direct = "auto", history;
-    std::string vram_budget, gpu_misses = "auto";
+    RawGpuOptions gpu;
 };
 
 void add_model_directory(CLI::App& app, Raw& raw) {
@@ -70,28 +71,6 @@ std::string isa_problem(const std::string& name) {
     return cat("this processor cannot run ", name, "; the best it has is ", isa_name(best_isa()));
 }
 
-void add_gpu(CLI::App& app, GpuOptions& gpu, Raw& raw) {
-    const std::string g = group(kModelGroup);
-    app.add_option("--gpu", gpu.number,
-                   "With --ops cuda: which GPU, counted from 0 as nvidia-smi does. Default: 0.")
-        ->type_name("N")
-        ->group(g);
-    app.add_option("--vram-budget", raw.vram_budget,
-                   "With --ops cuda: how much of the GPU's memory may be taken (20G). What the "
-                   "model's dense weights, KV state and activations leave of it holds experts. "
-                   "Default: what is free, but for 512 MiB.")
-        ->type_name("SIZE")
-        ->group(g);
-    app.add_option("--gpu-misses", raw.gpu_misses,
-                   "With --ops cuda: who computes experts that are not in the GPU's memory: cpu, "
-                   "copy (the GPU, after they were copied: answers then never depend on what lies "
-                   "where, to the last bit) or auto (as measured when the model is opened). "
-                   "Default: auto.")
-        ->type_name("NAME")
-        ->check(CLI::IsMember({"auto", "cpu", "copy"}))
-        ->group(g);
-}
-
 void add_arithmetic(CLI::App& app, RuntimeOptions& runtime, Raw& raw) {
     const std::string g = group(kModelGroup);
     app.add_option("--ops", runtime.ops,
@@ -101,7 +80,7 @@ void add_arithmetic(CLI::App& app, RuntimeOptions& runtime, Raw& raw) {
         ->type_name("NAME")
         ->check(CLI::IsMember({"cpu", "cuda", "reference"}))
         ->group(g);
-    add_gpu(app, runtime.gpu, raw);
+    add_gpu_options(app, g, runtime.gpu, raw.gpu);
     app.add_option("--isa", raw.isa,
                    cat("Which instructions the cpu arithmetic uses: ", isa_names(),
                        ". Default: the best that this processor has, ", isa_name(best_isa()), "."))
@@ -231,19 +210,8 @@ std::optional<Shown> finish_model(ModelOptions& model, const Raw& raw, const CLI
     if (!raw.isa.empty()) model.runtime.cpu.isa = *isa_of(raw.isa);
     model.runtime.cpu.activations =
         raw.activations == "int8" ? Activations::kInt8 : Activations::kFp8;
-    for (const char* flag : {"--gpu", "--vram-budget", "--gpu-misses"}) {
-        if (model.runtime.ops == "cuda" || app.count(flag) == 0) continue;
-        return usage_error(cat(flag, " belongs to --ops cuda"), app.get_name());
-    }
-    if (app.count("--vram-budget") > 0) {
-        const Result<uint64_t> budget = parse_size(raw.vram_budget);
-        if (!budget.ok())
-            return usage_error(budget.error().in("--vram-budget").message, app.get_name());
-        model.runtime.gpu.budget_bytes = *budget;
-    }
-    model.runtime.gpu.misses = raw.gpu_misses == "cpu"    ? GpuMisses::kCpu
-                               : raw.gpu_misses == "copy" ? GpuMisses::kCopy
-                                                          : GpuMisses::kAuto;
+    const Status gpu = finish_gpu_options(app, raw.gpu, model.runtime);
+    if (!gpu.ok()) return usage_error(gpu.error().message, app.get_name());
     if (model.runtime.ops == "reference" &&
         (app.count("--isa") > 0 || app.count("--activations") > 0)) {
         return usage_error("--isa and --activations belong to --ops cpu and cuda", app.get_name());

@@ -78,8 +78,19 @@ std::string archive_row(const KvArchiveStats& archive) {
                    " lost, ", archive.evicted, " forgotten"));
 }
 
+std::string gpu_row(const GpuTierStats& gpu) {
+    const auto asked = static_cast<double>(gpu.hits + gpu.by_cpu + gpu.copied);
+    return row("on the GPU",
+               cat(gpu.there, " experts in ", gpu.slots, " slots; of those used ",
+                   percent(static_cast<double>(gpu.hits), asked), " were there, ",
+                   percent(static_cast<double>(gpu.by_cpu), asked), " the CPU computed, ",
+                   percent(static_cast<double>(gpu.copied), asked), " were copied; ", gpu.promoted,
+                   " promoted, ", gpu.dropped, " dropped"));
+}
+
 std::string stats_text(const ChatTotals& totals, const ExpertCacheStats& experts,
-                       const MemoryPlan& plan, const ResidentMemory& memory, int64_t context_max) {
+                       const std::optional<GpuTierStats>& gpu, const MemoryPlan& plan,
+                       const ResidentMemory& memory, int64_t context_max) {
     const AnswerStats& sum = totals.stats;
     const auto asked = static_cast<double>(experts.hits + experts.joins + experts.misses);
     const auto tokens = static_cast<uint64_t>(computed(sum, totals.answers));
@@ -95,6 +106,7 @@ std::string stats_text(const ChatTotals& totals, const ExpertCacheStats& experts
     out += row("experts",
                cat(experts.hits, " hits, ", experts.joins, " on their way, ", experts.misses,
                    " misses; ", percent(static_cast<double>(experts.hits), asked), " in memory"));
+    if (gpu) out += gpu_row(*gpu);
     out +=
         row("drive", cat(human_bytes(experts.bytes_read), " read in ", experts.reads, " reads; ",
                          human_bytes(sum.drive_bytes / tokens), " per token; ",

@@ -24,8 +24,8 @@ struct ChatTotals {
 
 // What /stats prints. `memory`: of the process, now.
 [[nodiscard]] std::string stats_text(const ChatTotals& totals, const ExpertCacheStats& experts,
-                                     const MemoryPlan& plan, const ResidentMemory& memory,
-                                     int64_t context_max);
+                                     const std::optional<GpuTierStats>& gpu, const MemoryPlan& plan,
+                                     const ResidentMemory& memory, int64_t context_max);
 // A further row of that.
 [[nodiscard]] std::string archive_row(const KvArchiveStats& archive);
 

@@ -227,6 +227,11 @@ void ExpertCache::observe(LayerId layer, MatrixView<const uint8_t> ranks, int32_
     observed_ = layer;
 }
 
+void ExpertCache::count_elsewhere(LayerId layer) {
+    add_one(counts_.hits);
+    add_one(counts_of(layer).hits);
+}
+
 void ExpertCache::observe_own(LayerId layer, std::span<const ExpertId> ids) {
     if (observed_ == layer || ids.empty()) return;
     std::ranges::fill(own_ranks_, uint8_t{255});

@@ -55,7 +55,7 @@ struct ExpertCacheOptions {
 
 struct ExpertCacheStats {
     // Counted by acquire; their sum is the number of experts asked for.
-    uint64_t hits = 0;    // in memory already
+    uint64_t hits = 0;    // in memory already, or in a faster tier
     uint64_t joins = 0;   // being read already
     uint64_t misses = 0;  // had to be read
     uint64_t evictions = 0;
@@ -131,6 +131,9 @@ public:
     void set_elsewhere(ExpertKey key, bool elsewhere) {
         table_.policy().set_elsewhere(key, elsewhere);
     }
+
+    // An expert of `layer` was not asked for, because a faster tier had it.
+    void count_elsewhere(LayerId layer);
 
     // These experts will certainly be needed soon: reads them into slots that nobody needs, after all that is acquired.
     // Never blocks, never fails: what finds no slot is forgotten. Hinted bytes are kept until they are used, until

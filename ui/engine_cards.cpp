@@ -202,13 +202,26 @@ std::string csv_hits(const Frame& frame) {
 
 // ── Memory ──
 
-std::array<BarPart, 5> memory_parts(const MemoryPlan& plan) {
+std::vector<BarPart> memory_parts(const MemoryPlan& plan) {
     const auto part = [](std::string_view name, uint64_t bytes, int colour) {
         return BarPart{name, static_cast<double>(bytes), colour};
     };
-    return {part("dense weights", plan.dense_bytes, 0), part("experts", plan.expert_bytes, 1),
-            part("KV state", plan.kv_bytes, 2), part("scratch", plan.scratch_bytes, 3),
-            part("archive", plan.archive_bytes, 4)};
+    const uint64_t scratch = plan.scratch_bytes + plan.host_scratch_bytes + plan.gpu_work_bytes;
+    std::vector<BarPart> parts = {part("dense weights", plan.dense_bytes, 0),
+                                  part("experts", plan.expert_bytes, 1),
+                                  part("KV state", plan.kv_bytes, 2), part("scratch", scratch, 3),
+                                  part("archive", plan.archive_bytes, 4)};
+    if (plan.on_gpu) parts.push_back(part("experts on the GPU", plan.gpu_expert_bytes, 5));
+    return parts;
+}
+
+std::string memory_words(const MemoryPlan& plan, const std::optional<GpuTierStats>& gpu) {
+    const std::string room =
+        cat(plan.expert_slots, " of ", plan.experts_total, " experts have room");
+    if (!plan.on_gpu) return room;
+    return cat(room, "; ", plot_text(static_cast<double>(plan.gpu_bytes()), PlotUnit::kBytes),
+               " on the GPU",
+               gpu ? cat(", ", gpu->there, " experts there in ", gpu->slots, " slots") : "");
 }
 
 void draw_memory(Frame& frame, const Box& box) {
@@ -218,7 +231,7 @@ void draw_memory(Frame& frame, const Box& box) {
     const MemoryPlan& plan = feed->memory();
     const Box rest =
         headline(ui, box, plot_text(static_cast<double>(plan.total_bytes()), PlotUnit::kBytes),
-                 cat(plan.expert_slots, " of ", plan.experts_total, " experts have room"));
+                 memory_words(plan, feed->gpu()));
     const auto parts = memory_parts(plan);
     share_bar(ui, rest.left, rest.top, rest.width(), "Memory by purpose", parts,
               static_cast<double>(plan.total_bytes()), PlotUnit::kBytes);

@@ -171,6 +171,7 @@ KeptTokens Engine::known(std::span<const TokenId> prompt) const {
     return loop_->model->known(prompt);
 }
 ExpertCacheStats Engine::expert_stats() const { return loop_->model->expert_stats(); }
+std::optional<GpuTierStats> Engine::gpu_stats() const { return loop_->model->gpu_stats(); }
 const LiveFeed& Engine::live() const { return loop_->live; }
 
 }  // namespace millrace

@@ -62,6 +62,8 @@ public:
     [[nodiscard]] KeptTokens known(std::span<const TokenId> prompt) const;
     // Counters of the expert cache from the start until now: any thread.
     [[nodiscard]] ExpertCacheStats expert_stats() const;
+    // Of experts on a GPU, the same way; nothing without one.
+    [[nodiscard]] std::optional<GpuTierStats> gpu_stats() const;
     // What the engine is doing: any thread, as long as the engine lives.
     [[nodiscard]] const LiveFeed& live() const;
 

@@ -7,7 +7,7 @@
 //   not there, many rows         copied and computed on the GPU, two groups in turn: one is copied, one computed
 //
 // How many are many is measured when a model is opened (gpu_rates.h): some machines copy faster than their CPU computes.
-// What the CPU computed and what deserves it (offload/gpu_slots.h) is copied behind the layer's work and is there some layers
+// What the CPU computed and deserves it (offload/gpu_slots.h) is copied behind the layer's work and is there some layers
 // later: nobody waits for it. What was copied to be computed stays, if it deserves to. What leaves the GPU is forgotten
 // there: its bytes are on the drive and often still in the cache, which gives up first what lies on the GPU too.
 //
@@ -93,11 +93,14 @@ public:
         slots_.observe(layer, ranks, chosen);
     }
     // An expert of the layer was there, or the CPU has computed it.
-    void count_hit() { count(counts_->hits); }
+    void count_hit(LayerId layer) {
+        count(counts_->hits);
+        cache_.count_elsewhere(layer);
+    }
     void count_by_cpu() { count(counts_->by_cpu); }
 
     [[nodiscard]] bool copies(int64_t rows) const { return rows >= options_.copied_rows; }
-    // An expert of `layer` that has landed in the cache goes to the GPU and is computed there, at end_copies() at the latest.
+    // An expert of the layer that has landed in the cache is copied and computed, at end_copies() at the latest.
     [[nodiscard]] Status copy(Lease lease, const ExpertWeights& weights, const RoutedRows& rows);
     [[nodiscard]] Status end_copies(const RoutedRows& rows);
 

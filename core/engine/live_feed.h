@@ -87,6 +87,7 @@ public:
     // As far as the step at work has come; these allocate.
     [[nodiscard]] std::vector<LayerCount> layers() const;
     [[nodiscard]] ExpertCacheStats cache() const;
+    [[nodiscard]] std::optional<GpuTierStats> gpu() const { return model_.gpu_stats(); }
     [[nodiscard]] const MemoryPlan& memory() const;
 
     // The engine thread. The record gets its numbers here.

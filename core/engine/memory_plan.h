@@ -52,7 +52,7 @@ struct MemoryWishes {
     int64_t context_max = 0;
     int32_t rollback_tokens = 0;
     int32_t prefill_chunk = 0;
-    // With a GPU: what may be taken of its memory, and of that what its operations and tables take, and a slot there.
+    // With a GPU: what may be taken of its memory; what its operations and tables take of that, and a slot.
     bool on_gpu = false;
     uint64_t gpu_budget_bytes = 0, gpu_work_bytes = 0, gpu_slot_bytes = 0;
 };
@@ -61,7 +61,7 @@ struct MemoryWishes {
 // Slots of `slot_bytes` out of a budget: never more than there are experts.
 [[nodiscard]] int32_t slots_in(uint64_t budget_bytes, uint64_t slot_bytes, int32_t experts_total);
 
-// Whether what must lie on the GPU fits what may be taken there. If not: a sentence with both and what would make it smaller.
+// Whether what must lie on the GPU fits what may be taken there. If not: a sentence with both and what would help.
 [[nodiscard]] Status check_gpu(const MemoryPlan& plan, uint64_t budget_bytes);
 
 // Whether the plan and the program around it fit what the process's control group allows. If not: a sentence with the plan,

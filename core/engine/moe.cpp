@@ -112,6 +112,12 @@ MatrixView<const uint8_t> rank_rows(const MoeWeights& weights, MatrixView<const 
     return ranks;
 }
 
+// Both tiers, of what the router decided.
+void learn(LayerId layer, MatrixView<const uint8_t> ranks, int32_t chosen, const Experts& experts) {
+    experts.cache.observe(layer, ranks, chosen);
+    if (experts.gpu != nullptr) experts.gpu->observe(layer, ranks, chosen);
+}
+
 // What the host computed to where the ops have it: `count` rows of host_outputs, each to its pair's (`in_order`: they are
 // all pairs').
 Status place_outputs(Ops& ops, int64_t count, bool in_order, const MoeScratch& scratch,
@@ -136,12 +142,19 @@ Status place_outputs(Ops& ops, int64_t count, bool in_order, const MoeScratch& s
     return {};
 }
 
+void run_shared(const StepContext& context, const LinearInput& x, const ExpertWeights& weights,
+                const MoeScratch& scratch, MatrixView<Bf16> out) {
+    const std::span<int32_t> all = scratch.all_rows.first(static_cast<size_t>(out.rows));
+    context.ops.count(all, 0, 1, 1);
+    context.ops.expert(x, all, weights, {}, context.config.swiglu_limit, out);
+}
+
 // Those of `used` that the GPU does not compute already.
 std::span<ExpertId> missing_of(std::span<ExpertId> used, LayerId layer, GpuTier* gpu) {
     if (gpu == nullptr) return used;
     const auto there = std::ranges::remove_if(used, [&](ExpertId id) {
         const bool has = gpu->has({layer, id});
-        if (has) gpu->count_hit();
+        if (has) gpu->count_hit(layer);
         return has;
     });
     return used.first(used.size() - there.size());
@@ -215,13 +228,10 @@ Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
     if (!ops.on_host()) ask_next(ops, x, experts, scratch, routing);
 
     const MatrixView<Bf16> shared = scratch.shared.slice_rows(0, n);
-    const auto run_shared = [&] {
+    const auto compute_shared = [&] {
         begin_part(observer, StepPart::kShared);
-        const std::span<int32_t> all = scratch.all_rows.first(static_cast<size_t>(n));
-        ops.count(all, 0, 1, 1);
-        ops.expert({x, routing.x8}, all, weights.shared, {}, config.swiglu_limit, shared);
+        run_shared(context, {x, routing.x8}, weights.shared, scratch, shared);
     };
-
     // The one wait of a layer for a GPU. What it has to do anyway it is told before.
     HostReads reads(ops);
     const MatrixView<int32_t> chosen = reads.add(routing.ids, scratch.host.ids);
@@ -237,14 +247,13 @@ Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
     const RoutedRows on_gpu{routing.x8, routing.ids, routing.weights, config.swiglu_limit, outputs};
     TRY(reads.begin());
     if (gpu != nullptr) gpu->compute(layer, on_gpu);
-    if (!ops.on_host()) run_shared();
+    if (!ops.on_host()) compute_shared();
     if (gpu != nullptr) TRY(gpu->begin_promotions());
     begin_part(observer, StepPart::kRouter);
     TRY(reads.end());
 
     const MatrixView<const uint8_t> ranks = rank_rows(weights, logits, chosen, scratch);
-    experts.cache.observe(layer, ranks, config.experts_per_token);
-    if (gpu != nullptr) gpu->observe(layer, ranks, config.experts_per_token);
+    learn(layer, ranks, config.experts_per_token, experts);
     if (observer != nullptr) {
         observer->routed(layer, chosen, input.weights);
         observer->ranked(layer, ranks);
@@ -268,7 +277,7 @@ Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
             guess = routing.guess;
         }
         guess_next(layer, guess, experts, scratch);
-        if (ops.on_host()) run_shared();
+        if (ops.on_host()) compute_shared();
         return {};
     }));
     TRY(place_outputs(ops, by_host, gpu == nullptr, scratch, outputs));

@@ -29,6 +29,7 @@ public:
     int64_t chunk_max() const override { return runtime_->options().prefill_chunk; }
     ExpertCacheStats expert_stats() const override { return runtime_->expert_stats(); }
     ExpertPulse expert_pulse() const override { return runtime_->expert_pulse(); }
+    std::optional<GpuTierStats> gpu_stats() const override { return runtime_->gpu_stats(); }
 
     KeptTokens keep(std::span<const TokenId> prompt) override {
         const KeptTokens kept = archives() ? archive_->keep(session_, prompt) : roll_back(prompt);

@@ -27,6 +27,8 @@ public:
     [[nodiscard]] virtual ExpertCacheStats expert_stats() const = 0;  // any thread
     // Of these stats, what is looked at in every step; any thread, and without allocating.
     [[nodiscard]] virtual ExpertPulse expert_pulse() const { return {}; }
+    // Of experts on a GPU; any thread. Nothing without one.
+    [[nodiscard]] virtual std::optional<GpuTierStats> gpu_stats() const { return std::nullopt; }
 
     // Takes the sequence to the longest part of `prompt` that it holds, or the archive does; at least one token of the
     // prompt is left over.

@@ -81,11 +81,11 @@ TEST_CASE(
         CHECK(all->gpu_stats()->hits > stats.hits);
     }
     const uint64_t budget = budget_for(GpuMisses::kCopy, 5);
-    for (const uint64_t seed : {1, 2}) {
+    for (const uint64_t seed : {0, 2}) {
         const test::WatchedGpu gpu(seed);
         RuntimeOptions few = tier_options(GpuMisses::kCopy, budget);
         // As few in memory as can be, too.
-        few.ram_budget_bytes = room_for(few, seed == 1 ? 1 : 4);
+        few.ram_budget_bytes = room_for(few, seed == 0 ? 1 : 4);
         const auto runtime = open(few);
         CHECK(runtime->plan().gpu_slots == 5);
         CHECK(logits_of(*runtime, tokens, {14}) == expected);

@@ -25,6 +25,7 @@ public:
     int64_t chunk_max() const override { return model_->chunk_max(); }
     ExpertCacheStats expert_stats() const override { return model_->expert_stats(); }
     ExpertPulse expert_pulse() const override { return model_->expert_pulse(); }
+    std::optional<GpuTierStats> gpu_stats() const override { return model_->gpu_stats(); }
     KeptTokens keep(std::span<const TokenId> prompt) override { return model_->keep(prompt); }
     void watch(StepWatch* watch) override {
         watch_ = watch;
