@@ -103,6 +103,7 @@ LiveState LiveFeed::state() const {
     return state;
 }
 
+std::optional<GpuTierStats> LiveFeed::gpu() const { return model_.gpu_stats(); }
 ExpertCacheStats LiveFeed::cache() const { return model_.expert_stats(); }
 const MemoryPlan& LiveFeed::memory() const { return model_.plan(); }
 

@@ -8,10 +8,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "core/base/types.h"
+#include "core/engine/gpu_stats.h"
 #include "core/engine/live_ring.h"
 #include "core/engine/memory_plan.h"
 #include "core/engine/observer.h"
@@ -87,7 +89,7 @@ public:
     // As far as the step at work has come; these allocate.
     [[nodiscard]] std::vector<LayerCount> layers() const;
     [[nodiscard]] ExpertCacheStats cache() const;
-    [[nodiscard]] std::optional<GpuTierStats> gpu() const { return model_.gpu_stats(); }
+    [[nodiscard]] std::optional<GpuTierStats> gpu() const;
     [[nodiscard]] const MemoryPlan& memory() const;
 
     // The engine thread. The record gets its numbers here.
