@@ -96,7 +96,7 @@ struct HandMadeLayer {
     [[nodiscard]] size_t counted_bytes() const {
         Arenas counting;
         (void)AttentionScratch::take(counting, config, kTokensMax, kTokensMax);
-        return counting.peak_bytes();
+        return counting.ops.peak_bytes() + counting.host.peak_bytes();
     }
     [[nodiscard]] LayerKv& layer() { return kv->layer({0}); }
     [[nodiscard]] CompressorWeights compressor() const {
