@@ -14,6 +14,7 @@ Error no_cuda() {
 }  // namespace
 
 Result<std::vector<Gpu>> list_gpus() { return no_cuda(); }
+Result<Gpu> find_gpu(int /*gpu*/) { return no_cuda(); }
 uint64_t gpu_ops_bytes(const OpsSizes& /*sizes*/) { return 0; }
 Result<std::unique_ptr<GpuOps>> make_cuda_ops(int /*gpu*/, const OpsSizes& /*sizes*/) {
     return no_cuda();

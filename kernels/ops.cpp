@@ -53,14 +53,15 @@ void Ops::place_rows(MatrixView<const Bf16> rows, std::span<const int32_t> place
 KeyLists Ops::list_keys(const KeySources& sources, std::span<const KvRow*> rows,
                         std::span<KeyList> lists) {
     const auto n = static_cast<int64_t>(lists.size());
+    const int64_t first = *sources.first;
     const int64_t reach = sources.window - (sources.whole_chunk ? 0 : 1);
-    const int64_t oldest = std::max<int64_t>(0, sources.first - reach);
-    const int64_t end = sources.first + n;
+    const int64_t oldest = std::max<int64_t>(0, first - reach);
+    const int64_t end = first + n;
+    ENSURE(end <= sources.limit);
     const auto places = static_cast<size_t>(end - oldest);
     for (int64_t p = oldest; p < end; ++p) {
-        rows[static_cast<size_t>(p - oldest)] = p < sources.first
-                                                    ? sources.ring + p % sources.capacity
-                                                    : sources.chunk + (p - sources.first);
+        rows[static_cast<size_t>(p - oldest)] =
+            p < first ? sources.ring + p % sources.capacity : sources.chunk + (p - first);
     }
     const std::span<const KvRow*> entries = rows.subspan(places);
     const int64_t all = sources.ratio == 0 || sources.picks.rows > 0 ? 0 : end / sources.ratio;
@@ -68,7 +69,7 @@ KeyLists Ops::list_keys(const KeySources& sources, std::span<const KvRow*> rows,
     KeyLists out{lists, 0};
     for (int64_t r = 0; r < n; ++r) {
         KeyList& list = lists[static_cast<size_t>(r)];
-        const int64_t last = sources.whole_chunk ? end - 1 : sources.first + r;
+        const int64_t last = sources.whole_chunk ? end - 1 : first + r;
         const int64_t from =
             sources.whole_chunk ? oldest : std::max<int64_t>(0, last - sources.window + 1);
         list.window =
@@ -93,20 +94,38 @@ KeyLists Ops::list_keys(const KeySources& sources, std::span<const KvRow*> rows,
 }
 
 void Ops::list_contributors(const PoolSources& from, std::span<const float*> rows,
-                            std::span<PoolSource> sources) {
+                            std::span<PoolSource> sources, std::span<int32_t> positions) {
     const int64_t each = int64_t{from.overlap} * from.ratio;
+    const int64_t first = *from.first;
     for (size_t e = 0; e < sources.size(); ++e) {
-        const int64_t end = (from.first_entry + static_cast<int64_t>(e) + 1) * from.ratio;
+        const int64_t entry = first / from.ratio + static_cast<int64_t>(e);
+        const int64_t end = (entry + 1) * from.ratio;
+        positions[e] = static_cast<int32_t>(entry * from.ratio);
         const std::span<const float*> own =
             rows.subspan(e * static_cast<size_t>(each), static_cast<size_t>(each));
         for (int64_t i = 0; i < each; ++i) {
             const int64_t p = end - each + i;  // before the first token: nobody
             own[static_cast<size_t>(i)] = p < 0 ? nullptr
-                                          : p >= from.first
-                                              ? from.chunk + (p - from.first) * from.row_width
+                                          : p >= first
+                                              ? from.chunk + (p - first) * from.row_width
                                               : from.ring + p % from.capacity * from.row_width;
         }
         sources[e] = {own.data()};
+    }
+}
+
+void Ops::store(MatrixView<const std::byte> records, const RecordRing& to, const int32_t* first,
+                int divisor) {
+    if (records.rows == 0) return;
+    ENSURE(records.cols == to.bytes && records.stride == to.bytes);
+    int64_t at = std::max<int64_t>(0, records.rows - to.capacity);
+    int64_t place = (*first / divisor + at) % to.capacity;
+    while (at < records.rows) {
+        const int64_t straight = std::min(records.rows - at, to.capacity - place);
+        std::memcpy(to.data + place * to.bytes, records.row(at).data(),
+                    static_cast<size_t>(straight * to.bytes));
+        at += straight;
+        place = 0;
     }
 }
 

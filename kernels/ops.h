@@ -87,14 +87,17 @@ struct KeyLists {
     int64_t longest = 0;
 };
 
-// Where the keys of a chunk's rows lie: row r is the token at position first + r.
+// Where the keys of a chunk's rows lie: row r is the token at position *first + r.
 struct KeySources {
-    const KvRow* ring = nullptr;  // position p, of those before `first`, at p mod capacity
+    const KvRow* ring = nullptr;  // position p, of those before the first row's, at p mod capacity
     int64_t capacity = 0;
-    const KvRow* chunk = nullptr;  // the rows' own, one after another
-    int64_t first = 0;
+    const KvRow* chunk = nullptr;    // the rows' own, one after another
+    const int32_t* first = nullptr;  // in the ops' memory, like all that is pointed to
+    // The rows lie before this position. How much is launched follows from it, so that it may stay the same from step to
+    // step; which keys there are follows from *first alone.
+    int64_t limit = 0;
     int64_t window = 0;  // a row sees so many positions, its own the last
-    // Instead: so many positions before `first`, and all of the chunk, also what comes after the row.
+    // Instead: so many positions before the first row's, and all of the chunk, also what comes after the row.
     bool whole_chunk = false;
     const KvRow* entries = nullptr;
     // Of the entries a row sees those that are picked for it, up to the first −1; without picks all that are complete at
@@ -103,16 +106,22 @@ struct KeySources {
     int ratio = 0;
 };
 
-// Where the contributors of compressed entries lie: entry e is made of the overlap·ratio tokens before position
-// (first_entry + e + 1)·ratio, as far as there are positions.
+// Where the contributors of compressed entries lie. Entry ⌊position / ratio⌋ is made of the overlap·ratio tokens that end
+// with the last of its own, as far as there are positions; entry 0 of a list is that of position *first.
 struct PoolSources {
-    const float* ring = nullptr;  // position p, of those before `first`, at p mod capacity
+    const float* ring = nullptr;  // position p, of those before *first, at p mod capacity
     int64_t capacity = 0;
-    const float* chunk = nullptr;  // position p at p − first
-    int64_t first = 0;
-    int64_t row_width = 0;  // floats of a row, in both
-    int64_t first_entry = 0;
+    const float* chunk = nullptr;    // position p at p − *first
+    const int32_t* first = nullptr;  // in the ops' memory
+    int64_t row_width = 0;           // floats of a row, in both
     int ratio = 0, overlap = 1;
+};
+
+// Records at places that go round: place p at data + (p mod capacity)·bytes. In the ops' memory.
+struct RecordRing {
+    std::byte* data = nullptr;
+    int64_t capacity = 0;
+    int64_t bytes = 0;  // of a record: a multiple of 4
 };
 
 // A piece of the ops' memory; whoever drops it last gives it back. Empty where nothing was asked for.
@@ -138,6 +147,12 @@ struct RouterConfig {
     float route_scale = 1;
 };
 
+// A series of calls of ops, to be made again and again. The ops must outlive it.
+class Recording {
+public:
+    virtual ~Recording() = default;
+};
+
 // Bytes of the ops' memory and where they go in the host's.
 struct ReadPiece {
     void* host = nullptr;
@@ -157,7 +172,8 @@ public:
     // From the ops' memory to the host's, when all before is done: the one call that waits, and that tells of what went
     // wrong with earlier ones (kDeviceLost; then nothing in that memory can be trusted any more).
     [[nodiscard]] virtual Status read(void* host, const void* from, size_t bytes);
-    // From the host's to the ops' memory; the host's may change as soon as the call returns.
+    // From the host's to the ops' memory. The host's may change as soon as the call returns; where it is pinned, as soon as
+    // a read that began later has ended.
     [[nodiscard]] virtual Status write(void* to, const void* host, size_t bytes);
     // As read, of several pieces with one wait, which is end_read's: what is told between the two is not waited for. One at
     // a time. It need not wait for the processor's copies where the host's memory is pinned.
@@ -169,15 +185,27 @@ public:
     // Within the ops' memory; the two do not overlap.
     virtual void copy(void* to, const void* from, size_t bytes);
 
+    // Where starting an op costs more than many ops take, a series of calls can be recorded once and replayed as one: with
+    // the pointers, shapes and numbers that they had, on what lies in the memory by then. From begin_recording, if that
+    // says yes, to end_recording nothing is computed, and read, write and allocate are not called. Null: what was to be
+    // recorded has not been, and must be asked for again.
+    [[nodiscard]] virtual bool begin_recording() { return false; }
+    [[nodiscard]] virtual std::unique_ptr<Recording> end_recording() { return nullptr; }
+    virtual void replay(const Recording& /*recording*/) {}
+
     // out[i] = ⌊(first + i·step) / divisor⌋; first and step ≥ 0.
     virtual void count(std::span<int32_t> out, int64_t first, int64_t step, int64_t divisor);
-    // The keys of rows 0 … lists.size() − 1. `rows` has room for min(first, window) + n pointers of the windows and for
-    // those of the entries behind them: n·picks.cols, or all that the last row sees once.
+    // The keys of rows 0 … lists.size() − 1. `rows` has room for min(limit, window) + n pointers of the windows and for
+    // those of the entries behind them: n·picks.cols, or all that a last row before the limit sees once.
     virtual KeyLists list_keys(const KeySources& sources, std::span<const KvRow*> rows,
                                std::span<KeyList> lists);
-    // The contributors of entries 0 … sources.size() − 1: overlap·ratio pointers each into `rows`.
+    // The contributors of entries 0 … sources.size() − 1: overlap·ratio pointers each into `rows`; and the positions of the
+    // entries' first tokens.
     virtual void list_contributors(const PoolSources& from, std::span<const float*> rows,
-                                   std::span<PoolSource> sources);
+                                   std::span<PoolSource> sources, std::span<int32_t> positions);
+    // Records [n, to.bytes] to places ⌊*first / divisor⌋, … and so on; of more than the ring holds, the last.
+    virtual void store(MatrixView<const std::byte> records, const RecordRing& to,
+                       const int32_t* first, int divisor);
 
     // Whether these ops are faster when a weight of this kind lies in strips (WeightLayout::kStrips), and the bytes to be
     // moved in place, which changes no result: codes and scales must be writable, `weight` says kRows before and is set

@@ -13,9 +13,9 @@ MatrixView<int32_t> pick_entries(const StepContext& context, const Chunk& chunk,
     const int64_t n = chunk.rows();
     const MatrixView<Bf16> keys =
         compress(context, chunk, x, weights.compressor, kv.index_compressor, scratch.compressor);
-    const int64_t first = entries_after(chunk.first, kv.index_compressor.ratio);
-    const int64_t count = entries_after(chunk.end(), kv.index_compressor.ratio);
-    ops.pack_index(keys, {kv.index_entry(first), static_cast<size_t>(keys.rows)});
+    const auto entries = scratch.index_entry_rows.first(static_cast<size_t>(keys.rows));
+    ops.pack_index(keys, entries);
+    kv.keep_index_entries(ops, entries, chunk.positions.data());
 
     const MatrixView<Bf16> q = scratch.index_q.slice_rows(0, n);
     ops.linear({scratch.latent.slice_rows(0, n), first_rows(scratch.latent8, n)}, weights.wq_b, q);
@@ -28,11 +28,10 @@ MatrixView<int32_t> pick_entries(const StepContext& context, const Chunk& chunk,
     ops.linear_bf16(x, weights.weights_proj, 1, head_weights);
     ops.index_weights(head_weights);
 
-    const std::span<int32_t> visible = scratch.visible.first(static_cast<size_t>(n));
-    ops.count(visible, chunk.first + 1, 1, kv.index_compressor.ratio);
+    const int64_t count = entries_after(chunk.limit, kv.index_compressor.ratio);
     const MatrixView<int32_t> picks = scratch.picks.slice_rows(0, n);
-    ops.index_topk(q_rows, head_weights, {kv.index_entry(0), static_cast<size_t>(count)}, visible,
-                   picks);
+    ops.index_topk(q_rows, head_weights, {kv.index_entry(0), static_cast<size_t>(count)},
+                   chunk.visible, picks);
     return picks;
 }
 
@@ -55,11 +54,12 @@ AttentionScratch AttentionScratch::take(Arenas& arenas, const ModelConfig& confi
     s.kv = arena.rows<Bf16>(n, kHeadDim);
     s.rows = arena.list<KvRow>(n);
     s.compressor = CompressorScratch::take(arena, n);
+    s.entry_rows = arena.list<KvRow>(s.compressor.entries.rows);
+    s.index_entry_rows = arena.list<IndexRow>(s.compressor.entries.rows);
     s.index_q = arena.rows<Bf16>(n, int64_t{config.index_heads} * kIndexDim);
     s.index_rows = arena.list<IndexRow>(n * config.index_heads);
     s.index_weights = arena.rows<Bf16>(n, config.index_heads);
     s.picks = arena.rows<int32_t>(n, config.index_topk);
-    s.visible = arena.list<int32_t>(n);
     s.key_rows = arena.list<const KvRow*>(config.window + n +
                                           std::max(n * config.index_topk, context_max / 128 + 1));
     s.keys = arena.list<KeyList>(n);
@@ -128,7 +128,8 @@ Status attend_chunk(const StepContext& context, const Chunk& chunk, LayerId laye
     KeySources sources = {.ring = kv.window.data(),
                           .capacity = kv.window.capacity(),
                           .chunk = scratch.rows.data(),
-                          .first = chunk.first,
+                          .first = chunk.positions.data(),
+                          .limit = chunk.limit,
                           .window = context.config.window,
                           .whole_chunk = false,
                           .entries = {},
@@ -138,8 +139,9 @@ Status attend_chunk(const StepContext& context, const Chunk& chunk, LayerId laye
         begin_part(observer, StepPart::kCompressor);
         const MatrixView<Bf16> entries =
             compress(context, chunk, x, *weights.compressor, kv.compressor, scratch.compressor);
-        const int64_t first = entries_after(chunk.first, kv.compressor.ratio);
-        ops.pack_kv(entries, {kv.entry(first), static_cast<size_t>(entries.rows)});
+        const auto rows = scratch.entry_rows.first(static_cast<size_t>(entries.rows));
+        ops.pack_kv(entries, rows);
+        kv.keep_entries(ops, rows, chunk.positions.data());
         sources.entries = kv.entry(0);
         sources.ratio = kv.compressor.ratio;
     }
@@ -154,7 +156,8 @@ Status attend_chunk(const StepContext& context, const Chunk& chunk, LayerId laye
     begin_part(observer, StepPart::kAttend);
     const KeyLists keys = ops.list_keys(sources, scratch.key_rows, scratch.keys.first(n));
     attend_and_project(context, weights, chunk.positions, rope, keys, scratch, observer, y);
-    kv.window.keep(ops, chunk.first, MatrixView<const KvRow>(scratch.rows.data(), x.rows, 1));
+    kv.window.keep(ops, chunk.positions.data(),
+                   MatrixView<const KvRow>(scratch.rows.data(), x.rows, 1));
     return {};
 }
 

@@ -19,14 +19,15 @@ struct AttentionScratch {
     MatrixView<Bf16> kv;        // [n, 512]
     std::span<KvRow> rows;      // the chunk's window rows
     CompressorScratch compressor;
-    MatrixView<Bf16> index_q;          // [n, index_heads·128]
-    std::span<IndexRow> index_rows;    // [n·index_heads]
-    MatrixView<Bf16> index_weights;    // [n, index_heads]
-    MatrixView<int32_t> picks;         // [n, index_topk]
-    std::span<int32_t> visible;        // [n]
-    std::span<const KvRow*> key_rows;  // of a chunk's windows, then of its entries
-    std::span<KeyList> keys;           // [n]
-    MatrixView<int32_t> host_picks;    // [n, index_topk], for observers
+    std::span<KvRow> entry_rows;           // the entries that it completes
+    std::span<IndexRow> index_entry_rows;  // and the indexer's
+    MatrixView<Bf16> index_q;              // [n, index_heads·128]
+    std::span<IndexRow> index_rows;        // [n·index_heads]
+    MatrixView<Bf16> index_weights;        // [n, index_heads]
+    MatrixView<int32_t> picks;             // [n, index_topk]
+    std::span<const KvRow*> key_rows;      // of a chunk's windows, then of its entries
+    std::span<KeyList> keys;               // [n]
+    MatrixView<int32_t> host_picks;        // [n, index_topk], for observers
 
     [[nodiscard]] static AttentionScratch take(Arenas& arenas, const ModelConfig& config,
                                                int64_t chunk_max, int64_t context_max);

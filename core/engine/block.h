@@ -23,23 +23,33 @@ struct BlockScratch {
 [[nodiscard]] HyperConnectionSite site_of(const HyperConnectionWeights& weights,
                                           const ModelConfig& config);
 
-// Reduce, norm, `half(x, y)`, expand. `half` is a callable Status(x, y). `observer` may be null.
+// What a half of `n` rows works on.
+struct HalfRows {
+    HalfRows(const BlockScratch& scratch, int64_t n)
+        : x(scratch.x.slice_rows(0, n)),
+          y(scratch.y.slice_rows(0, n)),
+          post(scratch.post.slice_rows(0, n)),
+          comb(scratch.comb.slice_rows(0, n)) {}
+    MatrixView<Bf16> x, y;
+    MatrixView<float> post, comb;
+};
+// Reduce and norm; and, behind a half, expand. `observer` may be null.
+void enter_half(const StepContext& context, const HyperConnectionWeights& site,
+                std::span<const Bf16> norm, MatrixView<Bf16> streams, const HalfRows& rows,
+                StepObserver* observer);
+void leave_half(const StepContext& context, MatrixView<Bf16> streams, const HalfRows& rows,
+                StepObserver* observer);
+
+// Both, and `half(x, y)` between them, a callable Status(x, y).
 template <class Half>
 [[nodiscard]] Status run_half(const StepContext& context, const HyperConnectionWeights& site,
                               std::span<const Bf16> norm, MatrixView<Bf16> streams,
                               const BlockScratch& scratch, StepObserver* observer,
                               const Half& half) {
-    const int64_t n = streams.rows;
-    const MatrixView<Bf16> x = scratch.x.slice_rows(0, n);
-    const MatrixView<Bf16> y = scratch.y.slice_rows(0, n);
-    const MatrixView<float> post = scratch.post.slice_rows(0, n);
-    const MatrixView<float> comb = scratch.comb.slice_rows(0, n);
-    begin_part(observer, StepPart::kHyperConnections);
-    context.ops.hc_reduce(streams, site_of(site, context.config), x, post, comb);
-    context.ops.rms_norm(x, norm, context.config.norm_eps, x);
-    TRY(half(x, y));
-    begin_part(observer, StepPart::kHyperConnections);
-    context.ops.hc_expand(y, post, comb, streams);
+    const HalfRows rows(scratch, streams.rows);
+    enter_half(context, site, norm, streams, rows, observer);
+    TRY(half(rows.x, rows.y));
+    leave_half(context, streams, rows, observer);
     return {};
 }
 

@@ -10,11 +10,19 @@
 
 namespace millrace {
 
+class StepRecordings;
+
 // Consecutive tokens of one sequence: row r is token tokens[r] at position first + r.
 struct Chunk {
     std::span<const TokenId> tokens;
     int64_t first = 0;
-    std::span<const int32_t> positions;  // in the ops' memory
+    // No less than end(): how much is launched may follow from it, no result does.
+    int64_t limit = 0;
+    // In the ops' memory, so that what a step launches need not know them:
+    std::span<const int32_t> positions;
+    std::span<const int32_t> visible;  // how many entries of ratio 4 each row sees
+    // Where parts of the step may be recorded.
+    StepRecordings* recordings = nullptr;
 
     [[nodiscard]] int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
     [[nodiscard]] int64_t end() const { return first + rows(); }

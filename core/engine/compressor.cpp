@@ -24,26 +24,24 @@ MatrixView<Bf16> compress(const StepContext& context, const Chunk& chunk, Matrix
     const MatrixView<float> rows(scratch.rows.data, n, state.row_width());
     ops.compressor_rows(x, weights.wkv, weights.wgate, weights.ape, ratio, chunk.positions, rows);
 
-    const int64_t first = entries_after(chunk.first, ratio);
-    const auto count = static_cast<size_t>(entries_after(chunk.end(), ratio) - first);
+    const auto count =
+        static_cast<size_t>(entries_after(chunk.end(), ratio) - entries_after(chunk.first, ratio));
     const std::span<PoolSource> sources = scratch.sources.first(count);
+    const std::span<int32_t> positions = scratch.positions.first(count);
     ops.list_contributors({.ring = state.rows.data(),
                            .capacity = state.rows.capacity(),
                            .chunk = rows.data,
-                           .first = chunk.first,
+                           .first = chunk.positions.data(),
                            .row_width = state.row_width(),
-                           .first_entry = first,
                            .ratio = ratio,
                            .overlap = static_cast<int>(compress_overlap(ratio))},
-                          scratch.contributors, sources);
-    const std::span<int32_t> positions = scratch.positions.first(count);
-    ops.count(positions, first * ratio, ratio, 1);
+                          scratch.contributors, sources, positions);
     const MatrixView<Bf16> entries(scratch.entries.data, static_cast<int64_t>(count),
                                    state.entry_width);
     ops.compressor_pool(sources, ratio, entries);
     ops.rms_norm(entries, weights.norm, context.config.norm_eps, entries);
     ops.rope(entries, state.entry_width, positions, context.rope.compressed, Rotation::kForward);
-    state.rows.keep(ops, chunk.first, rows);
+    state.rows.keep(ops, chunk.positions.data(), MatrixView<const float>(rows));
     return entries;
 }
 

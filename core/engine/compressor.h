@@ -19,7 +19,7 @@ struct CompressorScratch {
 };
 
 // Appends the chunk's raw rows to `state` and calls for the entries that became complete, normed and rotated, bf16
-// [m, c]: entries first_entry(state, chunk) … of the sequence. The view lies in scratch.
+// [m, c]: entry ⌊chunk.first / ratio⌋ of the sequence and those after it. The view lies in scratch.
 [[nodiscard]] MatrixView<Bf16> compress(const StepContext& context, const Chunk& chunk,
                                         MatrixView<const Bf16> x, const CompressorWeights& weights,
                                         CompressorState& state, const CompressorScratch& scratch);

@@ -109,7 +109,7 @@ void DsparkDrafter::commit(MatrixView<const Bf16> main_hidden, int64_t first, Kv
         project_kv(context, weights().stages[stage].attention, {main_x, main_x8}, positions,
                    context.rope.plain, step_.block_scratch().attention, rows);
         kv.layer(stage_layer(stage))
-            .window.keep(context.ops, first, MatrixView<const KvRow>(rows.data(), n, 1));
+            .window.keep(context.ops, positions.data(), MatrixView<const KvRow>(rows.data(), n, 1));
     }
 }
 
@@ -126,7 +126,8 @@ void DsparkDrafter::attend_block(const BlockWeights& stage, const Chunk& chunk, 
     const KeyLists keys = context.ops.list_keys({.ring = kv.window.data(),
                                                  .capacity = kv.window.capacity(),
                                                  .chunk = rows_.data(),
-                                                 .first = chunk.first,
+                                                 .first = chunk.positions.data(),
+                                                 .limit = chunk.limit,
                                                  .window = context.config.window,
                                                  .whole_chunk = true,
                                                  .entries = nullptr,

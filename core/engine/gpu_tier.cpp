@@ -124,10 +124,11 @@ Status GpuTier::copy(Lease lease, const ExpertWeights& weights, const RoutedRows
     Group& group = groups_[open_];
     const std::optional<int32_t> own = TRY(take_slot(lease.key()));
     const auto passing = static_cast<int32_t>(open_ * group_size() + group.count);
-    Copy& copy = group.copies[group.count++];
-    copy = {std::move(lease), weights, own.value_or(passing), own.has_value()};
+    const int32_t slot = own.value_or(passing);
+    TRY(experts_->fill(slot, weights));
+    group.copies[group.count++] = {std::move(lease), weights, slot, own.has_value()};
     count(counts_->copied);
-    return experts_->fill(copy.slot, weights);
+    return {};
 }
 
 // The open group is on its way: the other one is computed meanwhile, and is the next to be filled.
@@ -171,9 +172,9 @@ Status GpuTier::begin_promotions() {
     for (Copy& copy : offers_) {
         const std::optional<int32_t> slot = TRY(take_slot(copy.lease.key()));
         if (!slot) continue;
+        TRY(experts_->fill(*slot, copy.weights));
         copy.slot = *slot;
         landing_.push_back(std::move(copy));
-        TRY(experts_->fill(*slot, landing_.back().weights));
     }
     offers_.clear();
     return {};

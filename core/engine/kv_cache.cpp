@@ -105,7 +105,24 @@ Result<LayerKv> make_layer(Ops& ops, LayerKind kind, const ModelConfig& config,
     return layer;
 }
 
+template <class Row>
+void keep_all(Ops& ops, std::span<const Row> rows, const OpsMemory& to, const int32_t* first,
+              int ratio) {
+    constexpr auto kBytes = static_cast<int64_t>(sizeof(Row));
+    const RecordRing ring{to.bytes.data(), static_cast<int64_t>(to.bytes.size()) / kBytes, kBytes};
+    store_records(ops, MatrixView<const Row>(rows.data(), std::ssize(rows), 1), ring, first, ratio);
+}
+
 }  // namespace
+
+void LayerKv::keep_entries(Ops& ops, std::span<const KvRow> rows, const int32_t* first) const {
+    keep_all(ops, rows, entries, first, compressor.ratio);
+}
+
+void LayerKv::keep_index_entries(Ops& ops, std::span<const IndexRow> rows,
+                                 const int32_t* first) const {
+    keep_all(ops, rows, index_entries, first, index_compressor.ratio);
+}
 
 Result<std::unique_ptr<KvCache>> KvCache::create(Ops& ops, const ModelConfig& config,
                                                  int32_t draft_blocks, const KvLimits& limits) {

@@ -18,6 +18,7 @@
 #include "core/base/result.h"
 #include "core/base/tensor.h"
 #include "core/base/types.h"
+#include "core/engine/step_recordings.h"
 #include "core/model/config.h"
 #include "kernels/kv_rows.h"
 #include "kernels/ops.h"
@@ -29,6 +30,16 @@ namespace millrace {
 }
 // Blocks that contribute to one entry: ratio 4 overlaps its predecessor.
 [[nodiscard]] constexpr int compress_overlap(int ratio) { return ratio == 4 ? 2 : 1; }
+
+// Ops::store of records of any type, row by row.
+template <class T>
+void store_records(Ops& ops, MatrixView<const T> records, const RecordRing& to,
+                   const int32_t* first, int divisor) {
+    ENSURE(records.stride == records.cols);
+    const auto bytes = records.cols * static_cast<int64_t>(sizeof(T));
+    ops.store({reinterpret_cast<const std::byte*>(records.data), records.rows, bytes}, to, first,
+              divisor);
+}
 
 // A ring of fixed-size records by absolute position.
 template <class T>
@@ -45,14 +56,9 @@ public:
     [[nodiscard]] T* at(int64_t position) const { return data() + position % capacity_ * width_; }
     [[nodiscard]] T* data() const { return memory_.template as<T>(); }
     [[nodiscard]] int64_t capacity() const { return capacity_; }
-    // Keeps the last `capacity` of the records of positions first, first + 1, …, which lie one after another.
-    void keep(Ops& ops, int64_t first, MatrixView<const T> records) {
-        ENSURE(records.stride == width_);
-        const T* from = records.data + records.rows * width_;
-        for_taken(first, records.rows, [&](T* to, size_t size, size_t at) {
-            const size_t all = taken_bytes(records.rows);
-            ops.copy(to, reinterpret_cast<const std::byte*>(from) - all + at, size);
-        });
+    // Keeps the last `capacity` of the records of positions *first, *first + 1, …, which lie one after another.
+    void keep(Ops& ops, const int32_t* first, MatrixView<const T> records) {
+        store_records(ops, records, {memory_.bytes.data(), capacity_, record_bytes()}, first, 1);
     }
 
     // Bytes of the records whose places the `count` records from position `first` on take; copied out and back.
@@ -75,6 +81,7 @@ public:
     }
 
 private:
+    [[nodiscard]] int64_t record_bytes() const { return width_ * static_cast<int64_t>(sizeof(T)); }
     // The places are one piece of the memory, or two where they go round the end.
     template <class Copy>
     void for_taken(int64_t first, int64_t count, const Copy& copy) const {
@@ -113,6 +120,9 @@ struct LayerKv {
     [[nodiscard]] IndexRow* index_entry(int64_t index) {
         return index_entries.as<IndexRow>() + index;
     }
+    // Keeps the entries that a chunk whose first token is at position *first completed.
+    void keep_entries(Ops& ops, std::span<const KvRow> rows, const int32_t* first) const;
+    void keep_index_entries(Ops& ops, std::span<const IndexRow> rows, const int32_t* first) const;
 };
 
 struct KvLimits {
@@ -143,6 +153,8 @@ public:
     // chunk_max of it, is put aside; and put back as if the chunk had never been.
     void save(int64_t first, int64_t count);
     void restore(int64_t first, int64_t count);
+    // Of the step that continues this state.
+    [[nodiscard]] StepRecordings& recordings() { return recordings_; }
 
 private:
     KvCache(Ops& ops, const KvLimits& limits, std::vector<LayerKv> layers, size_t trunk,
@@ -156,8 +168,9 @@ private:
     Ops& ops_;
     KvLimits limits_;
     std::vector<LayerKv> layers_;
-    size_t trunk_;     // so many of the layers are the model's
-    OpsMemory aside_;  // what a chunk overwrites, ring by ring
+    size_t trunk_;               // so many of the layers are the model's
+    OpsMemory aside_;            // what a chunk overwrites, ring by ring
+    StepRecordings recordings_;  // last: they know where all of it lies
 };
 
 }  // namespace millrace

@@ -1,6 +1,7 @@
 #include "core/engine/step.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace millrace {
 namespace {
@@ -12,6 +13,12 @@ int64_t target_columns(const ModelConfig& config) {
 // So many rows of logits at a time come from a GPU: a row is half a megabyte.
 constexpr int64_t kLogitRows = 16;
 
+int64_t launch_limit(int64_t end, int64_t context_max) {
+    constexpr uint64_t kLimitMin = 128;
+    const uint64_t power = std::bit_ceil(std::max(static_cast<uint64_t>(end), kLimitMin));
+    return std::min(static_cast<int64_t>(power), context_max);
+}
+
 }  // namespace
 
 StepScratch StepScratch::take(Arenas& arenas, const ModelConfig& config, const StepLimits& limits) {
@@ -19,6 +26,7 @@ StepScratch StepScratch::take(Arenas& arenas, const ModelConfig& config, const S
     Arena& arena = arenas.ops;
     StepScratch s;
     s.positions = arena.list<int32_t>(n);
+    s.visible = arena.list<int32_t>(n);
     if (arenas.apart) {
         s.tokens = arena.list<TokenId>(n);
         s.logits = arena.rows<float>(std::min(n, kLogitRows), config.vocabulary);
@@ -59,7 +67,11 @@ StepBytes Step::scratch_bytes(const ModelConfig& config, const StepLimits& limit
 
 Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first,
                      LogitsWanted wanted, MatrixView<float> logits) {
-    const Chunk chunk = chunk_of(tokens, first);
+    Chunk chunk = chunk_of(tokens, first);
+    if (chunk.rows() == 1 && !ops_.dense.on_host() && !wants_rows(observer_)) {
+        chunk.recordings = &kv.recordings();
+        chunk.recordings->set_limit(chunk.limit);
+    }
     const ModelWeights& weights = checkpoint_.weights();
     rows_ = chunk.rows();
     begin_part(observer_, StepPart::kEnds);
@@ -92,8 +104,14 @@ Chunk Step::chunk_of(std::span<const TokenId> tokens, int64_t first) {
     ENSURE(!tokens.empty() && static_cast<int64_t>(tokens.size()) <= limits_.chunk_max);
     ENSURE(first >= 0 && first + static_cast<int64_t>(tokens.size()) <= limits_.context_max);
     const auto positions = scratch_.positions.first(tokens.size());
+    const auto visible = scratch_.visible.first(tokens.size());
     ops_.dense.count(positions, first, 1, 1);
-    return {tokens, first, positions};
+    ops_.dense.count(visible, first + 1, 1, compress_ratio(LayerKind::kSparse));
+    const int64_t end = first + static_cast<int64_t>(tokens.size());
+    // One token after another on a GPU: the same launches as long as the power of two is the same.
+    const bool fixed = tokens.size() == 1 && !ops_.dense.on_host();
+    const int64_t limit = fixed ? launch_limit(end, limits_.context_max) : end;
+    return {tokens, first, limit, positions, visible};
 }
 
 Status Step::run_layer(const Chunk& chunk, LayerId layer, const BlockWeights& weights, LayerKv& kv,

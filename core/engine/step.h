@@ -25,6 +25,7 @@ struct StepOps {
 
 struct StepScratch {
     std::span<int32_t> positions;  // [chunk]
+    std::span<int32_t> visible;    // [chunk]
     std::span<TokenId> tokens;     // [chunk], where the ops have memory of their own
     MatrixView<float> logits;      // [some, vocabulary], the same
     MatrixView<Bf16> streams;      // [chunk, 4d]

@@ -56,6 +56,7 @@ Result<CudaOps> CudaOps::create(const CudaOptions& options, OwnStream own) {
     CudaOps ops(options.stream, std::move(own));
     use_device(options.stream);
     const ScratchBytes bytes = scratch_bytes(options);
+    ops.read_ = TRY(Event::create(options.stream.device));
     ops.scratch_ = TRY(DeviceMemory::allocate(bytes.mix));
     ops.attention_scratch_ = TRY(DeviceMemory::allocate(bytes.attention));
     ops.index_scratch_ = TRY(DeviceMemory::allocate(bytes.index));
@@ -79,6 +80,18 @@ Status CudaOps::read(void* host, const void* from, size_t bytes) {
     if (error == cudaSuccess) error = cudaStreamSynchronize(handle_of(stream_));
     return status_after(error);
 }
+
+Status CudaOps::begin_read(std::span<const ReadPiece> pieces) {
+    use_device(stream_);
+    for (const ReadPiece& piece : pieces) {
+        TRY(status_after(cudaMemcpyAsync(piece.host, piece.from, piece.bytes,
+                                         cudaMemcpyDeviceToHost, handle_of(stream_))));
+    }
+    read_.record(stream_);
+    return {};
+}
+
+Status CudaOps::end_read() { return read_.wait(); }
 
 Status CudaOps::write(void* to, const void* host, size_t bytes) {
     if (bytes == 0) return {};

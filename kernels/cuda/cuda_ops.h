@@ -49,8 +49,14 @@ public:
     [[nodiscard]] bool on_host() const override { return false; }
     [[nodiscard]] Result<OpsMemory> allocate(uint64_t bytes, HugePages huge) override;
     [[nodiscard]] Status read(void* host, const void* from, size_t bytes) override;
+    [[nodiscard]] Status begin_read(std::span<const ReadPiece> pieces) override;
+    [[nodiscard]] Status end_read() override;
     [[nodiscard]] Status write(void* to, const void* host, size_t bytes) override;
     void copy(void* to, const void* from, size_t bytes) override;
+    // graph.cu. Not on the default stream, which nothing can be recorded on.
+    [[nodiscard]] bool begin_recording() override;
+    [[nodiscard]] std::unique_ptr<Recording> end_recording() override;
+    void replay(const Recording& recording) override;
     [[nodiscard]] Result<std::unique_ptr<GpuExperts>> make_experts(
         const GpuExpertSizes& sizes) override;
     [[nodiscard]] Result<std::shared_ptr<void>> pin(std::span<std::byte> memory) override;
@@ -59,7 +65,9 @@ public:
     KeyLists list_keys(const KeySources& sources, std::span<const KvRow*> rows,
                        std::span<KeyList> lists) override;
     void list_contributors(const PoolSources& from, std::span<const float*> rows,
-                           std::span<PoolSource> sources) override;
+                           std::span<PoolSource> sources, std::span<int32_t> positions) override;
+    void store(MatrixView<const std::byte> records, const RecordRing& to, const int32_t* first,
+               int divisor) override;
 
     // rows.cu. A token outside the table leaves its row alone.
     void embed(const LinearWeight& table, std::span<const TokenId> tokens,
@@ -133,6 +141,7 @@ private:
 
     OwnStream own_stream_;
     Stream stream_;
+    Event read_;            // behind the copies of begin_read
     DeviceMemory scratch_;  // of hc_reduce and hc_head
     DeviceMemory attention_scratch_;
     DeviceMemory index_scratch_;

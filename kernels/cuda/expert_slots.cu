@@ -12,6 +12,7 @@
 
 #include <algorithm>
 
+#include "core/base/check.h"
 #include "kernels/cuda/device/launch.cuh"
 #include "kernels/cuda/device/loads.cuh"
 
@@ -32,12 +33,14 @@ __device__ inline uint32_t load_word(const uint8_t* at) {
 
 // Four units of a row of a strip, which are `unit`·4 bytes of the row.
 template <bool kVectors>
-__device__ inline void turn(const SlotPart& part, int64_t piece) {
-    const int64_t bytes = kUnits * part.unit;
-    const int64_t pieces_of_row = part.row_bytes / bytes;
-    const int64_t strip = piece / (kStripRows * pieces_of_row);
-    const int64_t row = piece % kStripRows;
-    const int64_t first = piece / kStripRows % pieces_of_row * bytes;  // of the row
+__device__ inline void turn(const SlotPart& part, uint32_t piece) {
+    // In 32 bits: divisions of 64 are calls.
+    const auto bytes = static_cast<uint32_t>(kUnits * part.unit);
+    const uint32_t pieces_of_row = static_cast<uint32_t>(part.row_bytes) / bytes;
+    const uint32_t column = piece / static_cast<uint32_t>(kStripRows);
+    const int64_t row = piece % static_cast<uint32_t>(kStripRows);
+    const int64_t strip = column / pieces_of_row;
+    const int64_t first = int64_t{column % pieces_of_row} * bytes;  // of the row
     const int64_t begin = strip * kStripRows * part.row_bytes;
     const uint8_t* from = part.from + begin + first * kStripRows + row * part.unit;
     uint8_t* to = part.to + begin + row * part.row_bytes + first;
@@ -71,7 +74,7 @@ __global__ void __launch_bounds__(kSlotThreads) slot_kernel(SlotTask t) {
     const int64_t plain = (part.bytes - part.strip_bytes + kPlainBytes - 1) / kPlainBytes;
     const int64_t step = static_cast<int64_t>(gridDim.x) * kSlotThreads;
     int64_t piece = static_cast<int64_t>(blockIdx.x) * kSlotThreads + threadIdx.x;
-    for (; piece < turned; piece += step) turn<kVectors>(part, piece);
+    for (; piece < turned; piece += step) turn<kVectors>(part, static_cast<uint32_t>(piece));
     for (; piece < turned + plain; piece += step) {
         copy_plain<kVectors>(part, part.strip_bytes + (piece - turned) * kPlainBytes);
     }
@@ -93,6 +96,7 @@ void fill_slot(const SlotTask& task, Stream stream) {
         most = std::max(most, part.bytes / (kUnits * part.unit));
         vectors = vectors && reinterpret_cast<uintptr_t>(part.from) % 16 == 0;
     }
+    ENSURE(most <= INT32_MAX);
     const int64_t blocks = std::min(kSlotBlocksMax, (most + kSlotThreads - 1) / kSlotThreads);
     const LaunchConfig config{{static_cast<uint32_t>(blocks), static_cast<uint32_t>(task.count)},
                               kSlotThreads};

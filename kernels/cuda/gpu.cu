@@ -77,7 +77,7 @@ Result<std::vector<Gpu>> list_gpus() {
     return out;
 }
 
-Result<std::unique_ptr<GpuOps>> make_cuda_ops(int gpu, const OpsSizes& sizes) {
+Result<Gpu> find_gpu(int gpu) {
     const std::vector<Gpu> gpus = TRY(list_gpus());
     if (gpu < 0 || gpu >= static_cast<int>(gpus.size())) {
         return Error{ErrorCode::kInvalid, cat("there is no GPU number ", gpu, "; this machine has ",
@@ -90,6 +90,11 @@ Result<std::unique_ptr<GpuOps>> make_cuda_ops(int gpu, const OpsSizes& sizes) {
                          ".", chosen.minor, "; ", kCapabilityMin,
                          ".0 or newer is needed (Ampere of 2020); take --ops cpu")};
     }
+    return chosen;
+}
+
+Result<std::unique_ptr<GpuOps>> make_cuda_ops(int gpu, const OpsSizes& sizes) {
+    TRY(find_gpu(gpu));
     // A stream of its own: copies for experts go on beside it, which they would not beside the default one.
     cuda::OwnStream stream = TRY(cuda::OwnStream::create(gpu));
     const cuda::CudaOptions options = options_of(sizes, stream.get());

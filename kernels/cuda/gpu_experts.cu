@@ -60,14 +60,14 @@ Result<std::unique_ptr<CudaExperts>> CudaExperts::create(const GpuExpertSizes& s
 Status CudaExperts::clear_tables() {
     const std::vector<ExpertWeights> nobody(entries_.size());
     TRY(tables_.upload(std::as_bytes(std::span(nobody)), 0, compute_));
-    return finish(compute_);
+    return cuda::finish(compute_);
 }
 
 // What is under way reads and writes slots.
 CudaExperts::~CudaExperts() {
     use_device(compute_);
-    static_cast<void>(finish(fills_.get()));
-    static_cast<void>(finish(compute_));
+    static_cast<void>(cuda::finish(fills_.get()));
+    static_cast<void>(cuda::finish(compute_));
 }
 
 Status CudaExperts::grow(int32_t count) {
@@ -91,8 +91,8 @@ Status CudaExperts::grow(int32_t count) {
 bool CudaExperts::shrink() {
     if (slabs_.empty()) return false;
     use_device(compute_);
-    static_cast<void>(finish(fills_.get()));
-    static_cast<void>(finish(compute_));
+    static_cast<void>(cuda::finish(fills_.get()));
+    static_cast<void>(cuda::finish(compute_));
     for (int32_t i = 0; i < slabs_.back().slots; ++i) {
         ENSURE(slots_.back().entries == 0);
         slots_.pop_back();
@@ -138,6 +138,14 @@ Result<bool> CudaExperts::landed(int32_t slot) {
     Slot& of = slot_at(slot);
     if (!of.landed) of.landed = TRY(of.filled.passed());
     return bool{of.landed};
+}
+
+Status CudaExperts::finish(int32_t slot) {
+    Slot& of = slot_at(slot);
+    if (of.landed) return {};
+    TRY(of.filled.wait());
+    of.landed = true;
+    return {};
 }
 
 void CudaExperts::wait_for(int32_t slot) {

@@ -34,6 +34,7 @@ public:
     [[nodiscard]] int32_t slots() const override { return static_cast<int32_t>(slots_.size()); }
     [[nodiscard]] Status fill(int32_t slot, const ExpertWeights& from) override;
     [[nodiscard]] Result<bool> landed(int32_t slot) override;
+    [[nodiscard]] Status finish(int32_t slot) override;
     void wait_for(int32_t slot) override;
     [[nodiscard]] Status set(int32_t table, ExpertId expert, std::optional<int32_t> slot) override;
     void compute(int32_t table, const Fp8Rows& x, MatrixView<const int32_t> ids,

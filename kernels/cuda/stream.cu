@@ -58,6 +58,8 @@ Result<bool> Event::passed() const {
     return true;
 }
 
+Status Event::wait() const { return status_after(cudaEventSynchronize(event_of(handle_))); }
+
 void Event::hold(Stream stream) const {
     use_device(stream);
     static_cast<void>(

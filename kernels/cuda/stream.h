@@ -47,6 +47,8 @@ public:
     void record(Stream stream) const;
     // Whether the GPU has come there; of what was never recorded it has. Never waits.
     [[nodiscard]] Result<bool> passed() const;
+    // Waits until it has. Tells, too, what earlier calls that return nothing did wrong.
+    [[nodiscard]] Status wait() const;
     // What the stream is told from now on happens behind it.
     void hold(Stream stream) const;
 

@@ -3,6 +3,10 @@ that this should take on an H200, as the table of docs/cuda.md. A prediction fro
 
     µs of a launch = LAUNCH + max(bytes / BANDWIDTH, fused products / PRODUCTS, instructions of a warp / INSTRUCTIONS)
 
+What a layer does up to its experts is one graph (core/engine/step_recordings.h): its kernels begin NODE behind each other,
+and the graph takes GRAPH to begin. LAUNCH, NODE and GRAPH are assumed, from what is commonly reported of such GPUs, and wait
+for a measurement; so do the times that the host spends on them.
+
 Bytes: everything that must cross the memory's wires once, weights and rows and what kernels hand to each other. Instructions
 are counted only where the kernels' sources state them; all else is taken to be bound by bytes or products.
 """
@@ -21,7 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BANDWIDTH = 4.8e6
 PRODUCTS = 132 * 128 * 1755
 INSTRUCTIONS = 132 * 4 * 1755
-LAUNCH = 2.0  # µs from the end of a kernel to work of the next one in a graph
+LAUNCH = 2.0  # µs from the end of a kernel to work of the next one, launched by itself,
+NODE = 1.3  # or in a graph
+GRAPH = 2.5  # µs before the first of a graph
+HOST_LAUNCH, HOST_GRAPH = 2.0, 4.0  # µs of the host
 CODE_INSTRUCTIONS = 4.8  # of a lane for a weight of FP8 or FP4 on sm_90 (tile_product.cu)
 SCORE_INSTRUCTIONS = 36  # of a warp for an entry and 64 heads (indexer.cu)
 
@@ -33,6 +40,7 @@ class Line:
     kernel: str
     what: str
     launches: float = 0  # of a token
+    nodes: float = 0  # of them, in graphs
     bytes: float = 0
     products: float = 0
     time: float = 0
@@ -43,13 +51,16 @@ class Model:
 
     def __init__(self):
         self.lines = {}
+        self.recorded = False  # what is added from now on lies in a graph
 
     def add(self, kernel, what, *, count=1.0, moved=0.0, products=0.0, instructions=0.0):
         line = self.lines.setdefault((kernel, what), Line(kernel, what))
         line.launches += count
         line.bytes += count * moved
         line.products += count * products
-        line.time += count * (LAUNCH + max(moved / BANDWIDTH, products / PRODUCTS, instructions / INSTRUCTIONS))
+        line.nodes += count if self.recorded else 0
+        begin = NODE if self.recorded else LAUNCH
+        line.time += count * (begin + max(moved / BANDWIDTH, products / PRODUCTS, instructions / INSTRUCTIONS))
 
     def product(self, what, form, outputs, cols, *, count=1.0, groups=1, out_bytes=2):
         """One row: outputs of all groups, columns of one."""
@@ -60,24 +71,39 @@ class Model:
                  instructions=instructions)
 
 
-def site(m, d):
-    """Into a block and out of it."""
+def graph(m):
+    line = m.lines.setdefault(("graph", "a layer up to its experts"), Line("graph", "a layer up to its experts"))
+    line.launches += 1
+    line.time += GRAPH
+    m.recorded = True
+
+
+def enter(m, d):
+    """Into half a block."""
     m.add("mix<24>", "hc_reduce", moved=24 * 4 * d * 4 + 8 * d, products=25 * 4 * d)
     m.add("reduce", "hc_reduce", moved=8 * d + 2 * d, products=4 * d)
     m.add("rms_norm", "into a block", moved=6 * d)
+
+
+def leave(m, d):
     m.add("expand", "hc_expand", moved=8 * d + 2 * d + 8 * d, products=20 * d)
+
+
+def store(m, what, size, count=1.0):
+    m.add("store", what, count=count, moved=2 * size)
 
 
 def compressor(m, what, width, overlap, ratio, d, pack):
     for part in ("wkv", "wgate"):
         m.product(f"{what}: {part}", "BF16", overlap * width, d, out_bytes=4)
+    store(m, f"{what}: its rows", 8 * overlap * width)
     share = 1 / ratio  # one entry in so many tokens
     m.add("contributors", what, count=share, moved=8 * overlap * ratio)
-    m.add("count", what, count=share, moved=4)
     m.add("pool", what, count=share, moved=8 * width * overlap * ratio + 2 * width)
     m.add("rms_norm", what, count=share, moved=6 * width)
     m.add("rope", what, count=share, moved=256)
     m.add(pack, what, count=share, moved=3 * width)
+    store(m, what, width, count=share)
 
 
 def indexer(m, c, entries):
@@ -87,7 +113,6 @@ def indexer(m, c, entries):
     m.add("rope", "indexer's queries", moved=heads * 256)
     m.add("pack_index", "indexer's queries", moved=heads * (256 + 68))
     m.product("indexer: weights_proj", "BF16", heads, d)
-    m.add("count", "index_topk", moved=4)
     m.add("scale", "index_weights", moved=4 * heads)
     m.add("index_score", "index_topk", moved=68 * entries + 2 * entries, instructions=SCORE_INSTRUCTIONS * entries)
     positions = entries
@@ -118,8 +143,7 @@ def attention(m, c, ratio, position):
         keys += min(c["index_topk"], position // 4)
     elif ratio > 0:
         keys += position // ratio
-    m.add("key_rows", "keys", moved=8 * keys)
-    m.add("key_lists", "keys", moved=8 * keys)
+    m.add("keys", "keys", moved=16 * keys)
     what = f"attend, ratio {ratio}: {keys} keys"
     splits = -(-keys // 64)
     sums = splits * heads * dim * 4
@@ -131,6 +155,7 @@ def attention(m, c, ratio, position):
     m.product("wo_a", "FP8", low, q // c["o_groups"], groups=c["o_groups"])
     m.add("quantise", "grouped outputs", moved=3 * low)
     m.product("wo_b", "FP8", d, low)
+    store(m, "keys", 584)
 
 
 def mixture(m, c):
@@ -147,13 +172,17 @@ def mixture(m, c):
 
 def step(c, position):
     m, d = Model(), c["hidden_size"]
-    m.add("count", "positions", moved=4)
+    m.add("count", "positions, visible entries", count=2, moved=4)
     m.add("embed", "token", moved=2 * d + 8 * d)
     for layer in range(c["num_hidden_layers"]):
-        site(m, d)
+        graph(m)
+        enter(m, d)
         attention(m, c, c["compress_ratios"][layer], position)
-        site(m, d)
+        leave(m, d)
+        enter(m, d)
+        m.recorded = False
         mixture(m, c)
+        leave(m, d)
     m.add("mix<4>", "hc_head", moved=4 * 4 * d * 4 + 8 * d, products=5 * 4 * d)
     m.add("head", "hc_head", moved=10 * d)
     m.add("rms_norm", "head", moved=6 * d)
@@ -168,16 +197,22 @@ def main():
     parser.add_argument("--release", type=Path, default=ROOT / "assets/releases/flash.json")
     arguments = parser.parse_args()
     lines = list(step(json.loads(arguments.release.read_text()), arguments.position).lines.values())
-    out = ["| kernel | for | launches | MB | fused products, M | µs a launch | µs a token |", "|---|---|---|---|---|---|---|"]
+    out = ["| kernel | for | launches | of them in graphs | MB | fused products, M | µs a launch | µs a token |",
+           "|---|---|---|---|---|---|---|---|"]
     for line in lines:
-        out.append(f"| {line.kernel} | {line.what} | {line.launches:.4g} | {line.bytes / 1e6:.4g} | "
+        out.append(f"| {line.kernel} | {line.what} | {line.launches:.4g} | {line.nodes:.4g} | {line.bytes / 1e6:.4g} | "
                    f"{line.products / 1e6:.4g} | {line.time / line.launches:.2f} | {line.time:.1f} |")
-    launches, moved, time = (sum(getattr(line, field) for line in lines) for field in ("launches", "bytes", "time"))
-    out.append(f"| all | | {launches:.0f} | {moved / 1e6:.0f} | {sum(line.products for line in lines) / 1e6:.0f} | | "
+    launches, nodes, moved, time = (sum(getattr(line, field) for line in lines)
+                                    for field in ("launches", "nodes", "bytes", "time"))
+    graphs = sum(line.launches for line in lines if line.kernel == "graph")
+    alone = launches - nodes - graphs
+    out.append(f"| all | | {launches:.0f} | {nodes:.0f} | {moved / 1e6:.0f} | {sum(line.products for line in lines) / 1e6:.0f} | | "
                f"{time:.0f} |")
     text = "\n".join(out)
     print(text)
-    print(f"of which launches {launches * LAUNCH:.0f} µs, memory's own time {moved / BANDWIDTH:.0f} µs")
+    begins = alone * LAUNCH + nodes * NODE + graphs * GRAPH
+    print(f"{alone:.0f} launched alone, {nodes:.0f} in {graphs:.0f} graphs: {begins:.0f} µs until they begin, "
+          f"{alone * HOST_LAUNCH + graphs * HOST_GRAPH:.0f} µs of the host; memory's own time {moved / BANDWIDTH:.0f} µs")
     if arguments.write:
         doc_table.write("time", text)
     return 0

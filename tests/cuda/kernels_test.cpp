@@ -146,10 +146,13 @@ struct AllOps {
         const auto memory = *gpu.allocate(4096, HugePages::kNo);
         const std::span<int32_t> numbers(memory.as<int32_t>(), 8);
         gpu.count(numbers, 0, 1, 1);
-        gpu.list_keys({.capacity = 1, .first = 0, .window = 4, .picks = {}},
+        const int32_t* const first = numbers.data();
+        gpu.list_keys({.capacity = 1, .first = first, .limit = 2, .window = 4, .picks = {}},
                       {memory.as<const KvRow*>() + 8, 16}, {memory.as<KeyList>() + 16, 2});
-        gpu.list_contributors({.capacity = 1, .ratio = 4}, {memory.as<const float*>() + 256, 8},
-                              {memory.as<PoolSource>() + 300, 2});
+        gpu.list_contributors({.capacity = 1, .first = first, .ratio = 4},
+                              {memory.as<const float*>() + 256, 8},
+                              {memory.as<PoolSource>() + 300, 2}, numbers.subspan(4, 2));
+        gpu.store({memory.as<std::byte>(), 2, 4}, {memory.as<std::byte>() + 64, 2, 4}, first, 1);
     }
     // An expert in strips, one part behind another, into a slot, and its entry.
     void run_slots() {

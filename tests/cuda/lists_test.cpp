@@ -29,17 +29,30 @@ struct Lists : Properties {
         return out;
     }
 
-    void check_keys(KeySources sources, int64_t rows, MatrixView<const int32_t> picks) {
+    // One number in the GPU's memory.
+    const int32_t* position_on_gpu(int64_t position) {
+        const auto place = on_gpu<int32_t>(1);
+        gpu.count(place, position, 0, 1);
+        return place.data();
+    }
+
+    // Rows from position `first` on; what is launched has room for `spare` more positions.
+    void check_keys(KeySources sources, int64_t first, int64_t rows, int64_t spare,
+                    MatrixView<const int32_t> picks) {
         const auto n = static_cast<size_t>(rows);
+        sources.limit = first + rows + spare;
         const size_t room = static_cast<size_t>(
-            std::min(sources.first, sources.window) + rows +
+            std::min(sources.limit, sources.window) + rows +
             (picks.rows > 0 ? rows * picks.cols
-                            : (sources.ratio > 0 ? (sources.first + rows) / sources.ratio : 0)));
+                            : (sources.ratio > 0 ? sources.limit / sources.ratio : 0)));
         std::vector<const KvRow*> pointers(room);
         std::vector<KeyList> lists(n);
         sources.picks = picks;
+        const auto position = static_cast<int32_t>(first);
+        sources.first = &position;
         const KeyLists expected = host.list_keys(sources, pointers, lists);
 
+        sources.first = position_on_gpu(first);
         if (picks.rows > 0) {
             const auto place = on_gpu<int32_t>(static_cast<size_t>(rows * picks.cols));
             REQUIRE(gpu.write(place.data(), picks.data, place.size_bytes()).ok());
@@ -49,6 +62,7 @@ struct Lists : Properties {
         const auto gpu_lists = on_gpu<KeyList>(n);
         const KeyLists computed = gpu.list_keys(sources, gpu_rows, gpu_lists);
         CHECK(computed.longest >= expected.longest);
+        if (spare == 0 && picks.rows == 0) CHECK(computed.longest <= expected.longest + 1);
         const auto seen = read(std::span<const KeyList>(gpu_lists));
         for (size_t r = 0; r < n; ++r) {
             CAPTURE(r);
@@ -76,14 +90,14 @@ TEST_CASE_FIXTURE(Lists, "keys: windows that begin, go round the ring and end in
                 KeySources sources{.ring = ring.data(),
                                    .capacity = 20,
                                    .chunk = chunk.data(),
-                                   .first = first,
                                    .window = 16,
                                    .entries = ratio == 0 ? nullptr : entries.data(),
                                    .picks = {},
                                    .ratio = ratio};
-                check_keys(sources, rows, {});
+                check_keys(sources, first, rows, 0, {});
+                check_keys(sources, first, rows, 300, {});
                 sources.whole_chunk = true;
-                if (ratio == 0) check_keys(sources, rows, {});
+                if (ratio == 0) check_keys(sources, first, rows, 0, {});
             }
         }
     }
@@ -99,15 +113,16 @@ TEST_CASE_FIXTURE(Lists, "keys: the entries that are picked, up to the first abs
             for (int64_t i = 0; i < 150; ++i)
                 picks.push_back(i < seen ? static_cast<int32_t>(in.random.below(250)) : -1);
         }
-        check_keys({.ring = ring.data(),
-                    .capacity = 40,
-                    .chunk = chunk.data(),
-                    .first = first,
-                    .window = 32,
-                    .entries = entries.data(),
-                    .picks = {},
-                    .ratio = 4},
-                   9, {picks.data(), 9, 150});
+        for (const int64_t spare : {0, 100}) {
+            check_keys({.ring = ring.data(),
+                        .capacity = 40,
+                        .chunk = chunk.data(),
+                        .window = 32,
+                        .entries = entries.data(),
+                        .picks = {},
+                        .ratio = 4},
+                       first, 9, spare, {picks.data(), 9, 150});
+        }
     }
 }
 
@@ -116,25 +131,69 @@ TEST_CASE_FIXTURE(Lists, "contributors: nobody before the first token, the ring,
     for (const int ratio : {4, 128}) {
         for (const int64_t first : {0, 3, 126, 129}) {
             const int overlap = ratio == 4 ? 2 : 1;
-            const PoolSources from{.ring = ring.data(),
-                                   .capacity = 140,
-                                   .chunk = chunk.data(),
-                                   .first = first,
-                                   .row_width = 3,
-                                   .first_entry = first / ratio,
-                                   .ratio = ratio,
-                                   .overlap = overlap};
+            const auto position = static_cast<int32_t>(first);
+            PoolSources from{.ring = ring.data(),
+                             .capacity = 140,
+                             .chunk = chunk.data(),
+                             .first = &position,
+                             .row_width = 3,
+                             .ratio = ratio,
+                             .overlap = overlap};
             const auto count = static_cast<size_t>((first + 300) / ratio - first / ratio);
             const size_t each = static_cast<size_t>(overlap * ratio);
             std::vector<const float*> rows(count * each);
             std::vector<PoolSource> sources(count);
-            host.list_contributors(from, rows, sources);
+            std::vector<int32_t> positions(count);
+            host.list_contributors(from, rows, sources, positions);
             const auto gpu_rows = on_gpu<const float*>(rows.size());
             const auto gpu_sources = on_gpu<PoolSource>(count);
-            gpu.list_contributors(from, gpu_rows, gpu_sources);
+            const auto gpu_positions = on_gpu<int32_t>(count);
+            from.first = position_on_gpu(first);
+            gpu.list_contributors(from, gpu_rows, gpu_sources, gpu_positions);
+            CHECK(read(std::span<const int32_t>(gpu_positions)) == positions);
+            for (size_t e = 0; e < count; ++e)
+                CHECK(positions[e] == (first / ratio + static_cast<int64_t>(e)) * ratio);
             CHECK(read(std::span<const float* const>(gpu_rows)) == rows);
             const auto seen = read(std::span<const PoolSource>(gpu_sources));
             for (size_t e = 0; e < count; ++e) CHECK(seen[e].rows == gpu_rows.data() + e * each);
+        }
+    }
+}
+
+TEST_CASE_FIXTURE(Lists, "records go to their places round a ring, of too many the last ones") {
+    constexpr int64_t kCapacity = 7, kWords = 150;  // more words than a block has threads
+    for (const int divisor : {1, 4}) {
+        for (const int64_t first : {0, 3, 6, 45}) {
+            for (const int64_t count : {0, 1, 2, 7, 10}) {
+                CAPTURE(divisor);
+                CAPTURE(first);
+                CAPTURE(count);
+                const auto records = on_gpu<int32_t>(static_cast<size_t>(count * kWords));
+                const auto ring = on_gpu<int32_t>(kCapacity * kWords);
+                gpu.count(records, 1000, 1, 1);
+                gpu.count(ring, 0, 0, 1);
+                std::vector<int32_t> expected(kCapacity * kWords);
+                for (int64_t r = 0; r < count; ++r) {
+                    for (int64_t w = 0; w < kWords; ++w) {
+                        const int64_t place = (first / divisor + r) % kCapacity;
+                        expected[static_cast<size_t>(place * kWords + w)] =
+                            static_cast<int32_t>(1000 + r * kWords + w);
+                    }
+                }
+                const auto bytes = [](std::span<int32_t> words) {
+                    return reinterpret_cast<std::byte*>(words.data());
+                };
+                gpu.store({bytes(records), count, kWords * 4}, {bytes(ring), kCapacity, kWords * 4},
+                          position_on_gpu(first), divisor);
+                CHECK(read(std::span<const int32_t>(ring)) == expected);
+
+                std::vector<int32_t> from = read(std::span<const int32_t>(records));
+                std::vector<int32_t> to(kCapacity * kWords);
+                const auto position = static_cast<int32_t>(first);
+                host.store({bytes(from), count, kWords * 4}, {bytes(to), kCapacity, kWords * 4},
+                           &position, divisor);
+                CHECK(to == expected);
+            }
         }
     }
 }

@@ -31,6 +31,8 @@ ROWS, GRIDS, MIXTURE = "*/cpu_rows_test.cpp", "*/cpu_grids_test.cpp", "*/cpu_mix
 STREAMS, LINEAR = "*/cpu_hyper_connections_test.cpp", "*/cpu_linear_test.cpp"
 OWN, PRODUCT = "*/kernels_test.cpp", "*/product_test.cpp"
 EXPERTS, LISTS = "*/cuda/experts_test.cpp", "*/cuda/lists_test.cpp"
+SLOTS = "*/cuda/gpu_experts_test.cpp,*/cuda/gpu_experts_simulated_test.cpp"
+GRAPH = "*/cuda/graph_test.cpp"
 ATTENTION, INDEXER, STAGES = "*/cpu_attention_test.cpp", "*/cpu_indexer_test.cpp", "*/cuda/indexer_test.cpp"
 
 MUTATIONS = [
@@ -206,11 +208,48 @@ MUTATIONS = [
     Mutation("codes of numbers that the norm did not write", "norm_rope.cu",
              "rounded[i] = to_float(to_bf16(v[i]));", "rounded[i] = v[i];", "norm_rope.cu", OWN, "a norm that*"),
     Mutation("a ring that does not go round", "lists.cu",
-             "t.sources.ring + position % t.sources.capacity", "t.sources.ring + position", "lists.cu", LISTS, "keys: windows*"),
+             "from.ring + position % from.capacity\n", "from.ring + position\n", "lists.cu", LISTS, "keys: windows*"),
     Mutation("absent picks in the list", "lists.cu",
              "while (seen > 0 && own[seen - 1] < 0) --seen;", "", "lists.cu", LISTS, "keys: the entries*"),
     Mutation("contributors before the first token", "lists.cu",
              "position < 0 ? nullptr", "position < -100 ? nullptr", "lists.cu", LISTS, "contributors*"),
+    Mutation("records stored behind the end of a ring", "lists.cu",
+             "t.divisor + record) % t.to.capacity", "t.divisor + record)", "lists.cu", LISTS, "records go*"),
+    Mutation("entries that only the limit has", "lists.cu",
+             "(last + 1) / from.ratio;", "from.limit / from.ratio;", "lists.cu", LISTS, "keys: windows*"),
+    Mutation("a recording loses what failed before it", "graph.cu",
+             "cudaPeekAtLastError() != cudaSuccess", "false", "graph.cu", GRAPH, "what cannot be recorded*"),
+    Mutation("a slot filled while experts in it are computed", "gpu_experts.cu",
+             "        computed_.hold(fills);\n", "", "gpu_experts.cu", SLOTS, "a slot that is filled again*"),
+    Mutation("the place before what was computed last", "gpu_experts.cu",
+             "    computed_since_ = true;\n", "    computed_since_ = computed_since_ || ids.rows > 1000;\n",
+             "gpu_experts.cu", SLOTS, "a slot that is filled again*"),
+    Mutation("experts computed before they are there", "gpu_experts.cu",
+             "if (!of.landed) of.filled.hold(compute_);", "static_cast<void>(of);", "gpu_experts.cu", SLOTS, "a slot that is filled again*"),
+    Mutation("a fill that has landed before it began", "gpu_experts.cu",
+             "    to.landed = false;\n", "", "gpu_experts.cu", SLOTS, "when a slot has landed*"),
+    Mutation("an entry not cleared", "gpu_experts.cu",
+             "    write_entry(tables_", "    if (entry != kNowhere) write_entry(tables_", "gpu_experts.cu", SLOTS, "a slot that is filled again*"),
+    Mutation("the formats of an expert not noted", "gpu_experts.cu",
+             "if (entry != kNowhere) count(table, entry, 1);", "if (entry != kNowhere && entry != 3) count(table, entry, 1);",
+             "gpu_experts.cu", SLOTS, "experts of all formats*"),
+    Mutation("the next row of a strip", "expert_slots.cu",
+             "first * kStripRows + row * part.unit;", "first * kStripRows + (row ^ 1) * part.unit;",
+             "expert_slots.cu", SLOTS, "a slot has*"),
+    Mutation("strips of a slot one after the first", "expert_slots.cu",
+             "const int64_t begin = strip * kStripRows * part.row_bytes;", "const int64_t begin = strip / 2 * kStripRows * part.row_bytes;",
+             "expert_slots.cu", SLOTS, "a slot has*"),
+    Mutation("words of a room whatever the address", "expert_slots.cu",
+             "reinterpret_cast<uintptr_t>(part.from) % 16 == 0;", "part.from != nullptr;", "expert_slots.cu", SLOTS, "a slot has*"),
+    Mutation("rows at other places", "rows.cu",
+             "Bf16* to = t.out + place * t.out_stride", "Bf16* to = t.out + row * t.out_stride", "rows.cu", MIXTURE, "place_rows*"),
+    Mutation("not ready taken for a failure", "stream.cu",
+             "        static_cast<void>(cudaGetLastError());\n", "", "stream.cu", SLOTS, "when a slot has landed*"),
+    Mutation("an event recorded on no stream", "stream.cu",
+             "cudaEventRecord(event_of(handle_), static_cast<cudaStream_t>(stream.handle))", "cudaEventRecord(event_of(handle_), nullptr)",
+             "stream.cu", SLOTS, "a slot that is filled again*"),
+    Mutation("memory unpinned under a copy", "cuda_ops.cu",
+             "        static_cast<void>(cudaDeviceSynchronize());\n", "", "cuda_ops.cu", SLOTS, "memory is unpinned*"),
 ]
 
 
@@ -227,7 +266,11 @@ KINDS = {
     "the order of a sum": ["a row alone is summed in another way", "experts summed in the order of choice"],
     "ties": ["ties go to the higher id"],
     "what is absent": ["experts that are not there are computed", "absent picks in the list"],
+    "the order of streams": ["a slot filled while experts in it are computed", "experts computed before they are there",
+                             "an event recorded on no stream", "memory unpinned under a copy"],
+    "what lies where": ["the next row of a strip"],
     "NaN": ["a signalling NaN made quiet"],
+    "what went wrong before": ["a recording loses what failed before it"],
 }
 EVERY_TIME = {what for mutations in KINDS.values() for what in mutations}
 

@@ -59,8 +59,19 @@ TEST_CASE("what lies on a GPU is no memory of the host's, and must fit the GPU")
     CHECK(check_limit(plan, 7, 4032 * kMiB).ok());
     CHECK(check_gpu(plan, 1150 * kMiB).ok());
     const Status refused = check_gpu(plan, 1149 * kMiB);
-    CHECK(says(refused, "the GPU has 1.12 GiB free, and 1.12 GiB are needed there"));
+    CHECK(
+        says(refused, "1.12 GiB of the GPU's memory may be taken, and 1.12 GiB are needed there"));
     CHECK(says(refused, "--ops cpu"));
+    // Slots there are no need: they take what is left.
+    plan.gpu_slots = 10;
+    plan.gpu_expert_bytes = 500 * kMiB;
+    plan.gpu_work_bytes = 20 * kMiB;
+    plan.host_scratch_bytes = 7 * kMiB;
+    CHECK(plan.gpu_bytes() == 1670 * kMiB);
+    CHECK(plan.host_bytes() == 4007 * kMiB);
+    CHECK(check_gpu(plan, 1170 * kMiB).ok());
+    CHECK_FALSE(check_gpu(plan, 1169 * kMiB).ok());
+    CHECK(plan.text().find("10 slots") != std::string::npos);
     CHECK(plan.text().find("on the GPU: one chunk") != std::string::npos);
 }
 

@@ -135,15 +135,16 @@ struct HandMadeLayer {
         const auto n = static_cast<int64_t>(channels.size());
         std::vector<Bf16> x(static_cast<size_t>(n * kHidden));
         std::vector<Bf16> y(x.size());
-        std::vector<int32_t> positions;
+        std::vector<int32_t> positions, visible;
         for (size_t r = 0; r < channels.size(); ++r) {
             for (const size_t c : channels[r]) x[r * kHidden + c] = to_bf16(1);
             positions.push_back(static_cast<int32_t>(first) + static_cast<int32_t>(r));
+            visible.push_back((positions.back() + 1) / 4);
         }
         const std::vector<TokenId> tokens(channels.size(), TokenId{0});
-        const Status done =
-            attend_chunk({config, *ops, *ops, rope}, {tokens, first, positions}, {0}, weights(),
-                         {x.data(), n, kHidden}, layer(), scratch, nullptr, {y.data(), n, kHidden});
+        const Status done = attend_chunk(
+            {config, *ops, *ops, rope}, {tokens, first, first + n, positions, visible}, {0},
+            weights(), {x.data(), n, kHidden}, layer(), scratch, nullptr, {y.data(), n, kHidden});
         REQUIRE(done.ok());
         std::vector<std::vector<float>> out;
         for (size_t r = 0; r < channels.size(); ++r) {

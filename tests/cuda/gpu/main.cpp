@@ -6,12 +6,15 @@
 #include <cstdio>
 
 #include "kernels/gpu.h"
+#include "tests/support/cuda_sim/card.h"
 #include "tests/support/cuda_sim/simulator.h"
 
 namespace millrace::cuda_sim {
 
 // Nobody watches a GPU.
 void set_options(const Options&) {}
+void set_card(const Card&) {}
+void change_thread() {}
 std::vector<Violation> take_violations() { return {}; }
 std::string Violation::text() const { return what; }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "tests/support/cuda_sim/calls.h"
+#include "tests/support/cuda_sim/graph.h"
 #include "tests/support/cuda_sim/machine.h"
 #include "tests/support/cuda_sim/streams.h"
 
@@ -76,6 +77,7 @@ using namespace millrace::cuda_sim;
 cudaError_t cudaMalloc(void** at, size_t bytes) {
     State& s = state();
     *at = nullptr;
+    if (capturing()) return done(spoil_capture());
     if (start() != cudaSuccess) return done(start());
     if (s.used_bytes + bytes > s.card.memory_bytes) return done(cudaErrorMemoryAllocation);
     const cudaError_t result = done(cudaSuccess);
@@ -112,6 +114,8 @@ const char* cudaGetErrorString(cudaError_t error) {
         case cudaErrorHostMemoryAlreadyRegistered: return "memory is pinned already";
         case cudaErrorHostMemoryNotRegistered: return "memory is not pinned";
         case cudaErrorIllegalState: return "the device is no longer there";
+        case cudaErrorStreamCaptureUnsupported: return "not while a stream is recorded";
+        case cudaErrorStreamCaptureInvalidated: return "the recording of the stream is broken";
     }
     return "unknown";
 }

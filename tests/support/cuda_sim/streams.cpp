@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tests/support/cuda_sim/calls.h"
+#include "tests/support/cuda_sim/graph.h"
 #include "tests/support/cuda_sim/machine.h"
 
 namespace millrace::cuda_sim {
@@ -42,6 +43,7 @@ const int* Streams::device_of(cudaStream_t stream) const {
 }
 
 void Streams::add(cudaStream_t stream, Work work) {
+    if (captures(stream)) return capture(std::move(work));
     if (stream == nullptr) {
         run(work);
         return;
@@ -263,6 +265,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     const cudaError_t result = done(cudaSuccess);
     if (result != cudaSuccess) return result;
     if (streams().device_of(stream) == nullptr) return done(cudaErrorInvalidResourceHandle);
+    if (captures(stream)) return done(spoil_capture());
     streams().finish(stream);
     return cudaSuccess;
 }
