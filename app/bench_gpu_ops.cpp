@@ -215,13 +215,16 @@ Status OpsRun::attend(const std::string& row, int64_t n) {
         chosen.push_back(static_cast<int32_t>(random.below(static_cast<uint64_t>(count))));
     }
     const OpsMemory picked = TRY(put(chosen));
+    const int64_t first = count * kRatio;
+    const OpsMemory position = TRY(put(std::vector<int32_t>{static_cast<int32_t>(first)}));
     const OpsMemory pointers = TRY(room<const KvRow*>(window + n + n * picks));
     const OpsMemory lists = TRY(room<KeyList>(n));
     const KeyLists keys =
         ops_.list_keys({.ring = ring.as<KvRow>(),
                         .capacity = window,
                         .chunk = chunk.as<KvRow>(),
-                        .first = count * kRatio,
+                        .first = position.as<int32_t>(),
+                        .limit = first + n,
                         .window = window,
                         .entries = entries.as<KvRow>(),
                         .picks = {picked.as<int32_t>(), n, picks},

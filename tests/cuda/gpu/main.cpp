@@ -5,7 +5,6 @@
 
 #include <cstdio>
 
-#include "kernels/cuda/device_memory.h"
 #include "kernels/gpu.h"
 #include "tests/support/cuda_sim/card.h"
 #include "tests/support/cuda_sim/simulator.h"
