@@ -71,7 +71,8 @@ Status run_block(const StepContext& context, const Chunk& chunk, LayerId layer,
         return {};
     };
     const RecordingKey key{layer, RecordedPart::kToExperts, completes_entry(chunk, kv.kind)};
-    begin_part(observer, StepPart::kHyperConnections);
+    // Of what is replayed nothing is said by itself.
+    if (chunk.recordings != nullptr) begin_part(observer, StepPart::kHyperConnections);
     TRY(run_part(chunk.recordings, context.ops, key, to_experts));
     TRY(tap(Tap::kMoeInput, moe.x));
     TRY(run_moe(context, chunk, layer, weights.moe, moe.x, experts, scratch.moe, observer, moe.y));

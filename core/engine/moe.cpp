@@ -249,7 +249,7 @@ Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
     if (gpu != nullptr) gpu->compute(layer, on_gpu);
     if (!ops.on_host()) compute_shared();
     if (gpu != nullptr) TRY(gpu->begin_promotions());
-    begin_part(observer, StepPart::kRouter);
+    if (!ops.on_host()) begin_part(observer, StepPart::kRouter);
     TRY(reads.end());
 
     const MatrixView<const uint8_t> ranks = rank_rows(weights, logits, chosen, scratch);
