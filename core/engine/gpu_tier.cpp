@@ -21,7 +21,8 @@ GpuTier::GpuTier(std::unique_ptr<GpuExperts> experts, ExpertCache& cache, int32_
       options_(options),
       slots_(layers, count, options.promotion) {
     offers_.reserve(kPromotionsMax);
-    landing_.reserve(kPromotionsMax + 2 * size_t{kPassingMax});
+    // Each holds a slot of the cache.
+    landing_.reserve(static_cast<size_t>(cache.slots()));
 }
 
 // What is under way reads the cache's slots and writes the GPU's.

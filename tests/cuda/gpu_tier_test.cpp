@@ -4,6 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/gpu.h"
 #include "tests/cuda/watched_gpu.h"
 #include "tests/support/tiny_model.h"
@@ -37,6 +40,16 @@ std::vector<float> logits_of(Runtime& runtime, std::span<const TokenId> tokens,
                              const std::vector<int64_t>& chunks) {
     Session session = test::new_session(runtime);
     return test::all_logits(runtime, session, tokens, chunks);
+}
+
+// Of two results, in parts of the largest value.
+double greatest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+    double most = 0, largest = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+        most = std::max(most, static_cast<double>(std::abs(a[i] - b[i])));
+        largest = std::max(largest, static_cast<double>(std::abs(b[i])));
+    }
+    return most / largest;
 }
 
 // A budget that leaves room for so many slots.
@@ -112,12 +125,7 @@ TEST_CASE("what the CPU computes is promoted, and once all is there the bits are
     CHECK(early.promoted > 0);
     CHECK(early.copied == 0);
     // The two sum in other orders and mean the same.
-    double most = 0, largest = 0;
-    for (size_t i = 0; i < first.size(); ++i) {
-        most = std::max(most, static_cast<double>(std::abs(first[i] - expected[i])));
-        largest = std::max(largest, static_cast<double>(std::abs(expected[i])));
-    }
-    CHECK(most < 0.05 * largest);
+    CHECK(greatest_difference(first, expected) < 0.05);
     for (int i = 0; i < 12; ++i) {
         if (runtime->gpu_stats()->there == copied->gpu_stats()->there) break;
         static_cast<void>(logits_of(*runtime, tokens, {1, 1, 1, 1, 5}));
@@ -126,6 +134,20 @@ TEST_CASE("what the CPU computes is promoted, and once all is there the bits are
     const uint64_t by_cpu = runtime->gpu_stats()->by_cpu;
     CHECK(logits_of(*runtime, tokens, {1, 1, 7}) == expected);
     CHECK(runtime->gpu_stats()->by_cpu == by_cpu);
+}
+
+TEST_CASE("who computes what is missing is measured where nobody said it") {
+    const auto tokens = some_tokens(6);
+    const test::WatchedGpu gpu(2);
+    const std::vector<float> expected =
+        logits_of(*open(tier_options(GpuMisses::kCopy)), tokens, {6});
+    const auto runtime = open(tier_options(GpuMisses::kAuto));
+    const std::vector<float> logits = logits_of(*runtime, tokens, {2, 1, 3});
+    const GpuTierStats stats = *runtime->gpu_stats();
+    CHECK(stats.by_cpu + stats.copied > 0);
+    // What was measured with has left nothing behind.
+    CHECK(runtime->plan().gpu_slots >= stats.slots);
+    CHECK(greatest_difference(logits, expected) < 0.05);
 }
 
 TEST_CASE("few slots in memory and on the GPU: promotions never keep a layer from its experts") {
