@@ -50,7 +50,8 @@ private:
     template <class T>
     [[nodiscard]] Result<OpsMemory> put(const std::vector<T>& list) {
         OpsMemory memory = TRY(room<T>(static_cast<int64_t>(list.size())));
-        TRY(ops_.write(memory.bytes.data(), list.data(), memory.bytes.size()));
+        // The memory may be larger: whole pages.
+        TRY(ops_.write(memory.bytes.data(), list.data(), list.size() * sizeof(T)));
         return memory;
     }
     template <class T>
