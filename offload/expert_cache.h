@@ -132,6 +132,7 @@ public:
         table_.policy().set_elsewhere(key, elsewhere);
     }
 
+    [[nodiscard]] bool elsewhere(ExpertKey key) { return table_.policy().elsewhere(key); }
     // An expert of `layer` was not asked for, because a faster tier had it.
     void count_elsewhere(LayerId layer);
 

@@ -40,6 +40,7 @@ public:
 
     // The expert can be had from elsewhere at once, or not any more: while it can, it is farther than any that cannot.
     void set_elsewhere(ExpertKey key, bool elsewhere);
+    [[nodiscard]] bool elsewhere(ExpertKey key) const { return elsewhere_[index(key)] != 0; }
 
     // The expert is in memory and may go, or not any more. Each in turns.
     void add(ExpertKey key);

@@ -53,6 +53,13 @@ public:
     [[nodiscard]] int32_t there(LayerId layer) const {
         return of_layer_[static_cast<size_t>(layer.value)];
     }
+    // Calls visit(key) for each expert that is there.
+    template <class Visit>
+    void for_there(const Visit& visit) const {
+        for (const Slot& slot : slots_) {
+            if (slot.state == State::kThere) visit(slot.key);
+        }
+    }
     // The slot where the expert lies, once it has landed.
     [[nodiscard]] std::optional<SlotId> find(ExpertKey key) const;
 

@@ -10,18 +10,20 @@ namespace {
 // Left alone where nobody named a budget: for what others do with the GPU, and for the driver's own.
 constexpr uint64_t kSpareBytes = uint64_t{512} << 20;
 
-// The largest expert's formats and shapes.
+// The largest expert's formats and shapes. Those of a store may differ within a layer.
 ExpertWeights largest_expert(const ExpertSource& source) {
     ExpertWeights largest;
     uint64_t most = 0;
     for (int32_t layer = 0; layer < source.layers(); ++layer) {
-        const ExpertRecord& record = source.record({{layer}, {0}});
-        const ExpertWeights expert{
-            .w1 = record.w1.layout, .w2 = record.w2.layout, .w3 = record.w3.layout};
-        const uint64_t bytes = gpu_slot_bytes(expert);
-        if (bytes <= most) continue;
-        most = bytes;
-        largest = expert;
+        for (int32_t e = 0; e < source.experts(); ++e) {
+            const ExpertRecord& record = source.record({{layer}, {e}});
+            const ExpertWeights expert{
+                .w1 = record.w1.layout, .w2 = record.w2.layout, .w3 = record.w3.layout};
+            const uint64_t bytes = gpu_slot_bytes(expert);
+            if (bytes <= most) continue;
+            most = bytes;
+            largest = expert;
+        }
     }
     return largest;
 }

@@ -25,13 +25,14 @@ GpuTier::GpuTier(std::unique_ptr<GpuExperts> experts, ExpertCache& cache, int32_
     landing_.reserve(static_cast<size_t>(cache.slots()));
 }
 
-// What is under way reads the cache's slots and writes the GPU's.
+// What is under way reads the cache's slots and writes the GPU's. What lay there is the cache's alone again.
 GpuTier::~GpuTier() {
     for (const Copy& copy : landing_) static_cast<void>(experts_->finish(copy.slot));
     for (const Group& group : groups_) {
         for (size_t i = 0; i < group.count; ++i)
             static_cast<void>(experts_->finish(group.copies[i].slot));
     }
+    slots_.for_there([this](ExpertKey key) { cache_.set_elsewhere(key, false); });
 }
 
 Result<std::unique_ptr<GpuTier>> GpuTier::create(std::unique_ptr<GpuExperts> experts,
@@ -89,15 +90,19 @@ Status GpuTier::forget(ExpertKey key) {
     return experts_->set(table_of(key.layer), key.expert, std::nullopt);
 }
 
-void GpuTier::adopt_groups() {
+Status GpuTier::end_groups() {
     for (Group& group : groups_) {
-        for (size_t i = 0; i < std::exchange(group.count, 0); ++i)
-            landing_.push_back(std::move(group.copies[i]));
+        for (; group.count > 0; --group.count) {
+            Copy& copy = group.copies[group.count - 1];
+            TRY(experts_->finish(copy.slot));
+            TRY(landed(copy));
+        }
     }
+    return {};
 }
 
 Status GpuTier::begin_layer() {
-    adopt_groups();
+    TRY(end_groups());
     size_t ended = 0;
     for (; ended < landing_.size(); ++ended) {
         if (!TRY(experts_->landed(landing_[ended].slot))) break;
@@ -198,7 +203,7 @@ Status GpuTier::unlease(int32_t count) {
 
 Result<bool> GpuTier::shrink() {
     if (pieces_.empty()) return false;
-    adopt_groups();
+    TRY(end_groups());
     for (Copy& copy : landing_) {
         TRY(experts_->finish(copy.slot));
         TRY(landed(copy));

@@ -134,8 +134,9 @@ private:
     [[nodiscard]] Status landed(Copy& copy);
     [[nodiscard]] Status compute_group(Group& group, const RoutedRows& rows);
     [[nodiscard]] Status turn_groups(const RoutedRows& rows);
-    // Copies of a step that was broken off are copies like others.
-    void adopt_groups();
+    // Waits for what is left of a step that was broken off: nothing that came after it did, and the cache's bytes may be
+    // changed in place by the next who uses them.
+    [[nodiscard]] Status end_groups();
 
     std::unique_ptr<GpuExperts> experts_;
     ExpertCache& cache_;

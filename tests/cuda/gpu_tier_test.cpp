@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/engine/gpu_side.h"
 #include "kernels/gpu.h"
 #include "tests/cuda/watched_gpu.h"
 #include "tests/support/tiny_model.h"
@@ -41,6 +42,17 @@ std::vector<float> logits_of(Runtime& runtime, std::span<const TokenId> tokens,
     Session session = test::new_session(runtime);
     return test::all_logits(runtime, session, tokens, chunks);
 }
+
+// Stops a step when it is asked for the time number `stop_at`, from 0.
+class Stopper final : public StepWatch {
+public:
+    explicit Stopper(int64_t stop_at) : stop_at_(stop_at) {}
+    bool cancelled() const override { return asked_++ == stop_at_; }
+
+private:
+    int64_t stop_at_;
+    mutable int64_t asked_ = 0;
+};
 
 // Of two results, in parts of the largest value.
 double greatest_difference(const std::vector<float>& a, const std::vector<float>& b) {
@@ -160,6 +172,86 @@ TEST_CASE("few slots in memory and on the GPU: promotions never keep a layer fro
     static_cast<void>(logits_of(*runtime, tokens, {1, 1, 1, 7}));
     CHECK(runtime->gpu_stats()->slots == 3);
     CHECK(runtime->gpu_stats()->promoted >= 3);
+}
+
+TEST_CASE("experts of different sizes in one layer: a slot holds the largest, wherever it stands") {
+    const auto matrix = [](WeightFormat format, int64_t outputs, int64_t inputs) {
+        ExpertPart part;
+        part.layout = {
+            .format = format, .scale_format = ScaleFormat::kE8m0, .rows = outputs, .cols = inputs};
+        return part;
+    };
+    const auto expert = [&](WeightFormat format) {
+        ExpertRecord record;
+        record.w1 = record.w3 = matrix(format, 128, 256);
+        record.w2 = matrix(format, 256, 128);
+        return record;
+    };
+    ExpertSource source({}, 2, 3);
+    for (int32_t layer = 0; layer < 2; ++layer) {
+        for (int32_t e = 0; e < 3; ++e) source.record({{layer}, {e}}) = expert(WeightFormat::kQ2s);
+    }
+    const uint64_t small = gpu_expert_sizes(source, 8).slot_bytes;
+    for (const ExpertKey large : {ExpertKey{{0}, {2}}, ExpertKey{{1}, {1}}}) {
+        ExpertSource mixed = source;
+        mixed.record(large) = expert(WeightFormat::kFp4);
+        const GpuExpertSizes sizes = gpu_expert_sizes(mixed, 8);
+        CHECK(sizes.slot_bytes > small);
+        CHECK(sizes.hidden == 256);
+        CHECK(sizes.inner == 128);
+    }
+}
+
+TEST_CASE("a step that is stopped anywhere leaves nothing behind on the GPU") {
+    const auto tokens = some_tokens(6);
+    std::vector<float> expected;
+    {
+        const test::WatchedGpu gpu(1);
+        expected = logits_of(*open(tier_options(GpuMisses::kCopy)), tokens, {6});
+    }
+    const uint64_t budget = budget_for(GpuMisses::kCopy, 9);
+    for (const uint64_t seed : {0, 2}) {
+        const test::WatchedGpu gpu(seed);
+        const auto runtime = open(tier_options(GpuMisses::kCopy, budget));
+        int stopped = 0;
+        for (const int64_t stop_at : {3, 1, 6, 9, 12}) {
+            Session session = test::new_session(*runtime);
+            Stopper stopper(stop_at);
+            runtime->step().watch(&stopper);
+            const Status done = runtime->forward(session, tokens, LogitsWanted::kNone, {});
+            runtime->step().watch(nullptr);
+            if (done.ok()) continue;  // it asks no more so often
+            ++stopped;
+            CHECK(done.error().code == ErrorCode::kCancelled);
+            CHECK(test::all_logits(*runtime, session, tokens, {6}) == expected);
+        }
+        CHECK(stopped >= 3);
+        // No slot is kept for an expert that nobody waits for any more.
+        CHECK(runtime->gpu_stats()->there == runtime->gpu_stats()->slots);
+    }
+}
+
+TEST_CASE("what lay on a GPU that is lost is the cache's alone again") {
+    const auto tokens = some_tokens(4);
+    const test::WatchedGpu gpu(1);
+    const auto runtime = open(tier_options(GpuMisses::kCopy));
+    static_cast<void>(logits_of(*runtime, tokens, {4}));
+    ExpertCache& cache = runtime->step().experts().cache;
+    const ExpertSource& source = runtime->checkpoint().experts();
+    const auto elsewhere = [&] {
+        int32_t count = 0;
+        for (int32_t layer = 0; layer < source.layers(); ++layer) {
+            for (int32_t e = 0; e < source.experts(); ++e)
+                count += cache.elsewhere({{layer}, {e}}) ? 1 : 0;
+        }
+        return count;
+    };
+    CHECK(elsewhere() == runtime->gpu_stats()->there);
+    CHECK(elsewhere() > 0);
+    cuda_sim::set_card({.calls_left = 0});
+    REQUIRE(runtime->continue_on_cpu().ok());
+    cuda_sim::set_card({});
+    CHECK(elsewhere() == 0);
 }
 
 TEST_CASE("a budget of the GPU's memory is taken, and not overstepped") {

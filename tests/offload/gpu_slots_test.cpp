@@ -99,6 +99,7 @@ TEST_CASE("GPU slots: what is given back forgets what was there, the rest stays"
     CHECK(dropped == std::vector{key(1, 2), key(1, 1), key(1, 0)});
     CHECK(slots.size() == 2);
     CHECK(slots.there() == 1);
+    slots.for_there([&](ExpertKey k) { CHECK(k == key(1, 3)); });
     CHECK(slots.find(key(1, 3)) == SlotId{0});
     CHECK_FALSE(slots.find(key(1, 2)).has_value());
     slots.grow(1);
