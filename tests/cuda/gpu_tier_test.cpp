@@ -106,7 +106,7 @@ TEST_CASE(
         CHECK(all->gpu_stats()->hits > stats.hits);
     }
     const uint64_t budget = budget_for(GpuMisses::kCopy, 5);
-    for (const uint64_t seed : {0, 2}) {
+    for (const uint64_t seed : {uint64_t{0}, uint64_t{2}}) {
         const test::WatchedGpu gpu(seed);
         RuntimeOptions few = tier_options(GpuMisses::kCopy, budget);
         // As few in memory as can be, too.
@@ -210,7 +210,7 @@ TEST_CASE("a step that is stopped anywhere leaves nothing behind on the GPU") {
         expected = logits_of(*open(tier_options(GpuMisses::kCopy)), tokens, {6});
     }
     const uint64_t budget = budget_for(GpuMisses::kCopy, 9);
-    for (const uint64_t seed : {0, 2}) {
+    for (const uint64_t seed : {uint64_t{0}, uint64_t{2}}) {
         const test::WatchedGpu gpu(seed);
         const auto runtime = open(tier_options(GpuMisses::kCopy, budget));
         int stopped = 0;
