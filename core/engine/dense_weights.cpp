@@ -103,7 +103,6 @@ void visit(BlockWeights& block, const Visit& visit) {
 
 template <class Visit>
 void visit(ModelWeights& model, const Visit& visit) {
-    visit(model.embed);
     visit(model.head);
     millrace::visit(model.final_head, visit);
     for (BlockWeights& block : model.layers) millrace::visit(block, visit);

@@ -128,16 +128,6 @@ template <class T>
     return out;
 }
 
-// Numbers of the host's where the ops may read them: themselves, or copied to the beginning of `room`.
-template <class T>
-[[nodiscard]] Result<std::span<const T>> in_ops(Ops& ops, std::span<const T> values,
-                                                std::span<std::remove_const_t<T>> room) {
-    if (ops.on_host()) return values;
-    ENSURE(values.size() <= room.size());
-    TRY(ops.write(room.data(), values.data(), values.size_bytes()));
-    return std::span<const T>(room.first(values.size()));
-}
-
 // Room for `rows` rows of `cols` after aq128.
 [[nodiscard]] inline Fp8Rows take_fp8(Arena& arena, int64_t rows, int64_t cols) {
     return {arena.rows<uint8_t>(rows, cols), arena.rows<uint8_t>(rows, (cols + 127) / 128)};

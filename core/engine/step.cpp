@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
+#include <vector>
 
 namespace millrace {
 namespace {
@@ -28,7 +30,8 @@ StepScratch StepScratch::take(Arenas& arenas, const ModelConfig& config, const S
     s.positions = arena.list<int32_t>(n);
     s.visible = arena.list<int32_t>(n);
     if (arenas.apart) {
-        s.tokens = arena.list<TokenId>(n);
+        s.row_ids = arena.list<TokenId>(n);
+        s.host_rows = arenas.host.rows<Bf16>(n, config.hidden);
         s.logits = arena.rows<float>(std::min(n, kLogitRows), config.vocabulary);
     }
     s.streams = arena.rows<Bf16>(n, kStreams * config.hidden);
@@ -55,6 +58,12 @@ Result<std::unique_ptr<Step>> Step::create(const Checkpoint& checkpoint, const S
         TRY(ScratchMemory::create(ops.dense, HugePages::kIfGranted, [&](Arenas& arenas) {
             step->scratch_ = StepScratch::take(arenas, checkpoint.config(), limits);
         }));
+    if (!ops.dense.on_host()) {
+        std::vector<TokenId> ids(step->scratch_.row_ids.size());
+        for (size_t i = 0; i < ids.size(); ++i) ids[i].value = static_cast<int32_t>(i);
+        const auto bytes = std::as_bytes(std::span(ids));
+        TRY(ops.dense.write(step->scratch_.row_ids.data(), bytes.data(), bytes.size()));
+    }
     return step;
 }
 
@@ -95,8 +104,25 @@ Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first
 }
 
 Status Step::embed(std::span<const TokenId> tokens, MatrixView<Bf16> streams) {
-    ops_.dense.embed(checkpoint_.weights().embed, TRY(in_ops(ops_.dense, tokens, scratch_.tokens)),
-                     streams);
+    const LinearWeight& table = checkpoint_.weights().embed;
+    Ops& ops = ops_.dense;
+    if (ops.on_host()) {
+        ops.embed(table, tokens, streams);
+        return {};
+    }
+    // The table stays with the host: its rows are the table that the ops see.
+    ENSURE(table.format == WeightFormat::kBf16);
+    const size_t count = tokens.size(), row_bytes = static_cast<size_t>(table.cols) * sizeof(Bf16);
+    for (size_t i = 0; i < count; ++i) {
+        ENSURE(tokens[i].value >= 0 && tokens[i].value < table.rows);
+        std::memcpy(scratch_.host_rows.row(static_cast<int64_t>(i)).data(),
+                    table.codes + static_cast<size_t>(tokens[i].value) * row_bytes, row_bytes);
+    }
+    LinearWeight rows = table;
+    rows.codes = reinterpret_cast<const std::byte*>(scratch_.normed.data);
+    rows.rows = streams.rows;
+    TRY(ops.write(scratch_.normed.data, scratch_.host_rows.data, count * row_bytes));
+    ops.embed(rows, scratch_.row_ids.first(count), streams);
     return {};
 }
 

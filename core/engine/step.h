@@ -26,8 +26,11 @@ struct StepOps {
 struct StepScratch {
     std::span<int32_t> positions;  // [chunk]
     std::span<int32_t> visible;    // [chunk]
-    std::span<TokenId> tokens;     // [chunk], where the ops have memory of their own
-    MatrixView<float> logits;      // [some, vocabulary], the same
+    // Where the ops have memory of their own:
+    std::span<TokenId>
+        row_ids;  // [chunk], 0, 1, …: tokens of a table that is host_rows, in `normed`
+    MatrixView<Bf16> host_rows;    // [chunk, d], of the embedding; the host's
+    MatrixView<float> logits;      // [some, vocabulary]
     MatrixView<Bf16> streams;      // [chunk, 4d]
     MatrixView<Bf16> z, normed;    // [chunk, d]
     MatrixView<Bf16> main_hidden;  // [chunk, targets·d]

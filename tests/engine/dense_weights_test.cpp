@@ -103,4 +103,20 @@ TEST_CASE("the reference has nothing to arrange") {
     CHECK(none->bytes().empty());
 }
 
+TEST_CASE("what is multiplied is placed in the ops' memory, the embedding's table is not") {
+    Pool pool(1);
+    const auto ops = make_cpu_ops(pool, {});
+    Checkpoint placed = opened(), mapped = opened();
+    const LinearWeight table = placed.weights().embed;
+    const LinearWeight head = placed.weights().head;
+    const uint64_t bytes = placed_dense_bytes(placed);
+    const auto memory = place_dense_weights(placed, *ops);
+    REQUIRE(memory.ok());
+    CHECK(memory->bytes.size() >= bytes);  // whole pages
+    CHECK(placed.weights().embed.codes == table.codes);
+    CHECK(placed.weights().head.codes != head.codes);
+    const auto& wq_b = placed.weights().layers[0].attention.wq_b;
+    CHECK(product(*ops, wq_b) == product(*ops, mapped.weights().layers[0].attention.wq_b));
+}
+
 }  // namespace millrace
