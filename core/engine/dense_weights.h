@@ -28,7 +28,8 @@ using OpenWatch = std::function<bool(uint64_t done_bytes, uint64_t total_bytes)>
                                                        const OpenWatch& watch = {});
 
 // The same for ops with memory of their own: copies all that they read of the dense weights there, and points the
-// checkpoint's weights at the copies. Tables of which a token takes a row (embedding, hash layers, Markov) stay where they are.
+// checkpoint's weights at the copies. Tables of which a token takes a row (embedding, hash layers, Markov) stay where they
+// are.
 [[nodiscard]] Result<OpsMemory> place_dense_weights(Checkpoint& checkpoint, Ops& ops,
                                                     const OpenWatch& watch = {});
 // What that allocates.
