@@ -83,7 +83,7 @@ void guess_next(LayerId layer, MatrixView<const float> logits, const Experts& ex
     const LayerId next{layer.value + 1};
     // The ranks of this layer have done their work.
     const auto ranks = scratch.ranks.row(0);
-    rank_experts(logits.row(0), experts.next->bias, {}, ranks);
+    rank_experts(logits.row(0), experts.next->host_bias, {}, ranks);
     size_t count = 0;
     for (size_t rank = 0; rank < scratch.guesses.size(); ++rank) {
         for (size_t e = 0; e < ranks.size() && count < scratch.guesses.size(); ++e) {
@@ -104,7 +104,7 @@ MatrixView<const uint8_t> rank_rows(const MoeWeights& weights, MatrixView<const 
     for (int64_t i = 0; i < count; ++i) {
         const int64_t r = ids.rows - count + i;
         if (weights.tid2eid.empty()) {
-            rank_experts(logits.row(i), weights.bias, ids.row(r), ranks.row(i));
+            rank_experts(logits.row(i), weights.host_bias, ids.row(r), ranks.row(i));
         } else {
             rank_fixed(ids.row(r), ranks.row(i));
         }

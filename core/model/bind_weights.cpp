@@ -121,6 +121,7 @@ Result<MoeWeights> Binder::moe(const std::string& p, bool hashed) {
         out.tid2eid = TRY(expert_table(p + "gate.tid2eid"));
     } else {
         out.bias = TRY(floats(p + "gate.bias"));
+        out.host_bias = out.bias;
     }
     out.shared.w1 = TRY(linear(p + "shared_experts.w1"));
     out.shared.w2 = TRY(linear(p + "shared_experts.w2"));

@@ -48,8 +48,9 @@ struct AttentionWeights {
 };
 
 struct MoeWeights {
-    LinearWeight gate;            // [E, d], BF16 (or F32)
-    std::span<const float> bias;  // [E]; empty in hash layers
+    LinearWeight gate;                 // [E, d], BF16 (or F32)
+    std::span<const float> bias;       // [E]; empty in hash layers
+    std::span<const float> host_bias;  // the same, for the host, wherever the ops have theirs
     // [vocabulary, k]; empty in other layers; ids checked to be in 0…E−1 and distinct per row.
     std::span<const int64_t> tid2eid;
     ExpertWeights shared;
