@@ -117,8 +117,9 @@ Result<std::unique_ptr<GpuExperts>> CudaOps::make_experts(const GpuExpertSizes& 
 Result<std::shared_ptr<void>> CudaOps::pin(std::span<std::byte> memory) {
     if (memory.empty()) return std::shared_ptr<void>();
     use_device(stream_);
+    // For all GPUs: the cache's experts go to each, and streams from one to the next.
     const cudaError_t error =
-        cudaHostRegister(memory.data(), memory.size(), cudaHostRegisterDefault);
+        cudaHostRegister(memory.data(), memory.size(), cudaHostRegisterPortable);
     if (error != cudaSuccess) {
         static_cast<void>(cudaGetLastError());  // whoever asked is told
         const Status status = status_of(error, "pinning the host's memory for the GPU");

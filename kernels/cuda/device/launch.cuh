@@ -9,10 +9,8 @@
 
 namespace millrace::cuda {
 
-// Every thread begins with GPU 0 as its own; a program computes on one GPU.
-inline void use_device(Stream stream) {
-    if (stream.device != 0) static_cast<void>(cudaSetDevice(stream.device));
-}
+// Every thread begins with GPU 0 as its own, and has another one since its last call for that.
+inline void use_device(Stream stream) { static_cast<void>(cudaSetDevice(stream.device)); }
 
 // A launch that fails leaves its error behind as the last one; whoever waits for results asks for that (CudaOps::read).
 template <auto kKernel, class Task>
@@ -28,9 +26,9 @@ void launch(const LaunchConfig& config, Stream stream, const Task& task) {
                                                static_cast<int>(config.shared_bytes)));
     }
     void* arguments[] = {const_cast<Task*>(&task)};
-    static_cast<void>(
-        cudaLaunchKernel(reinterpret_cast<const void*>(kKernel), blocks, dim3(config.threads),
-                         arguments, config.shared_bytes, static_cast<cudaStream_t>(stream.handle)));
+    static_cast<void>(cudaLaunchKernel(reinterpret_cast<const void*>(kKernel), blocks,
+                                       dim3(config.threads), arguments, config.shared_bytes,
+                                       static_cast<cudaStream_t>(stream.handle)));
 #else
     cuda_sim::launch<kKernel>(blocks, dim3(config.threads), config.shared_bytes,
                               static_cast<cudaStream_t>(stream.handle), task);

@@ -17,7 +17,7 @@ namespace {
 
 struct State {
     Card card;
-    uint64_t used_bytes = 0;
+    std::map<int, uint64_t> used_bytes;  // by GPU
     struct Block {
         uint64_t bytes;
         int device;
@@ -25,6 +25,11 @@ struct State {
     std::map<void*, Block> blocks;
     int device = 0;  // the thread's own
     cudaError_t last = cudaSuccess;
+
+    [[nodiscard]] uint64_t memory_bytes(int gpu) const {
+        const auto at = static_cast<size_t>(gpu);
+        return at < card.each_memory_bytes.size() ? card.each_memory_bytes[at] : card.memory_bytes;
+    }
 };
 
 State& state() {
@@ -41,26 +46,34 @@ cudaError_t start() {
 
 }  // namespace
 
-cudaError_t done(cudaError_t result) {
+cudaError_t done(cudaError_t result, int device) {
     State& s = state();
-    if (lost()) {
-        streams().lose();
+    if (lost(device)) {
+        streams().lose(s.card.loses);
         result = cudaErrorIllegalState;
-    } else {
+    } else if (s.card.loses == Card::kEach || s.card.loses == device) {
         --s.card.calls_left;
     }
     if (result != cudaSuccess) s.last = result;
     return result;
 }
-bool lost() { return state().card.calls_left <= 0; }
+bool lost(int device) {
+    const Card& card = state().card;
+    return card.calls_left <= 0 && (card.loses == Card::kEach || card.loses == device);
+}
 void set_last(cudaError_t error) { state().last = error; }
 int own_device() { return state().device; }
 uint64_t pinned_limit() { return state().card.pinned_bytes; }
 
-bool foreign(const void* at) {
+bool foreign(const void* at, int device) {
     const State& s = state();
     const auto behind = s.blocks.upper_bound(const_cast<void*>(at));
-    return behind != s.blocks.begin() && std::prev(behind)->second.device != s.device;
+    return behind != s.blocks.begin() && std::prev(behind)->second.device != device;
+}
+
+uint64_t used_bytes(int device) {
+    const auto at = state().used_bytes.find(device);
+    return at == state().used_bytes.end() ? 0 : at->second;
 }
 
 void change_thread() { state().device = 0; }
@@ -79,13 +92,14 @@ cudaError_t cudaMalloc(void** at, size_t bytes) {
     *at = nullptr;
     if (capturing()) return done(spoil_capture());
     if (start() != cudaSuccess) return done(start());
-    if (s.used_bytes + bytes > s.card.memory_bytes) return done(cudaErrorMemoryAllocation);
+    if (used_bytes(s.device) + bytes > s.memory_bytes(s.device))
+        return done(cudaErrorMemoryAllocation);
     const cudaError_t result = done(cudaSuccess);
     if (result != cudaSuccess) return result;
-    *at = machine().allocate(bytes);
+    *at = machine().allocate(bytes, s.device);
     if (*at == nullptr) return done(cudaErrorMemoryAllocation);
     s.blocks[*at] = {bytes, s.device};
-    s.used_bytes += bytes;
+    s.used_bytes[s.device] += bytes;
     return cudaSuccess;
 }
 
@@ -93,9 +107,10 @@ cudaError_t cudaFree(void* at) {
     if (at == nullptr) return cudaSuccess;
     streams().finish();  // a GPU gives memory back when it has nothing to do
     if (!machine().release(at)) return done(cudaErrorInvalidValue);
-    state().used_bytes -= state().blocks[at].bytes;
+    const State::Block block = state().blocks[at];
+    state().used_bytes[block.device] -= block.bytes;
     state().blocks.erase(at);
-    return done(cudaSuccess);
+    return done(cudaSuccess, block.device);
 }
 
 cudaError_t cudaPeekAtLastError() { return state().last; }
@@ -133,17 +148,21 @@ cudaError_t cudaGetDeviceCount(int* count) {
     return start();
 }
 cudaError_t cudaSetDevice(int device) {
-    if (device >= state().card.count) return done(cudaErrorInvalidValue);
+    if (device < 0 || device >= state().card.count) return done(cudaErrorInvalidValue);
     state().device = device;
-    return done(start());
+    // It only says what the calls behind it are for.
+    const cudaError_t result = lost(device) ? done(cudaSuccess) : start();
+    if (result != cudaSuccess) state().last = result;
+    return result;
 }
 cudaError_t cudaGetDevice(int* device) {
     *device = state().device;
     return done(start());
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* all) {
-    *all = state().card.memory_bytes;
-    *free_bytes = *all - std::min<size_t>(*all, state().used_bytes);
+    const State& s = state();
+    *all = s.memory_bytes(s.device);
+    *free_bytes = *all - std::min<size_t>(*all, used_bytes(s.device));
     return done(start());
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
@@ -151,7 +170,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     std::snprintf(properties->name, sizeof(properties->name), "%s", state().card.name.c_str());
     properties->major = state().card.major;
     properties->minor = state().card.minor;
-    properties->totalGlobalMem = state().card.memory_bytes;
+    properties->totalGlobalMem = state().memory_bytes(device);
     properties->multiProcessorCount = state().card.multiprocessors;
     return done(start());
 }

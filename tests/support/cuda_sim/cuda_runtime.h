@@ -250,7 +250,8 @@ using cudaStream_t = struct CUstream_st*;
 using cudaEvent_t = struct CUevent_st*;
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 inline constexpr unsigned cudaEventDisableTiming = 2;
-inline constexpr unsigned cudaHostRegisterDefault = 0;
+inline constexpr unsigned cudaHostRegisterDefault = 0;   // for the thread's own GPU
+inline constexpr unsigned cudaHostRegisterPortable = 1;  // for each
 
 cudaError_t cudaMalloc(void** at, size_t bytes);
 cudaError_t cudaFree(void* at);

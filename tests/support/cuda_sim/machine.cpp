@@ -47,7 +47,10 @@ void Machine::wait() {
 }
 
 void Machine::launch(const KernelEntry& entry, dim3 grid_wanted, dim3 block_wanted,
-                     size_t shared_bytes, const void* task) {
+                     size_t shared_bytes, const void* task, int device) {
+    // What the last kernel of another GPU touched is not this one's.
+    if (device != device_) std::ranges::fill(recent_, &nowhere_);
+    device_ = device;
     grid = grid_wanted;
     block = block_wanted;
     kernel_ = &kernels[names[entry.call]];

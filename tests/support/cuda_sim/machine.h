@@ -33,7 +33,7 @@ public:
     Machine();
 
     // memory.cpp: for the host.
-    void* allocate(size_t bytes);
+    void* allocate(size_t bytes, int device);
     bool release(void* at);
     // Whether the range lies in one allocation; `define` says that the host wrote it.
     bool host_access(const void* at, size_t bytes, bool define);
@@ -45,7 +45,7 @@ public:
 
     // machine.cpp
     void launch(const KernelEntry& entry, dim3 grid, dim3 block, size_t shared_bytes,
-                const void* task);
+                const void* task, int device);
     [[noreturn]] void fail(Fault fault, const std::string& what);
     void report(Fault fault, const std::string& what);
     // Lets the others run; the caller has said what it waits for.
@@ -88,6 +88,7 @@ private:
         ByteRange range;
         Shadow* shadow = nullptr;
         bool shared = false;
+        int device = 0;  // whose memory it is
     };
     struct Allocation {
         Region region;
@@ -124,6 +125,7 @@ private:
     State states_[Fibers::kFibersMax] = {};
     std::map<uintptr_t, Allocation> allocations_;  // by end
     ByteRange task_, image_;
+    int device_ = 0;  // that runs
     std::unique_ptr<Shadow> static_shadow_, dynamic_shadow_;
     std::unique_ptr<std::byte[]> dynamic_memory_;
     Traffic traffic_;

@@ -49,13 +49,13 @@ Machine::Machine() : fibers_(&Machine::run_thread, this) {
 void* Machine::dynamic_shared() { return reinterpret_cast<void*>(dynamic_region_.range.begin); }
 
 // Before and behind every allocation lies memory that belongs to nobody.
-void* Machine::allocate(size_t bytes) {
+void* Machine::allocate(size_t bytes, int device) {
     const size_t whole = (bytes + kAlignment - 1) / kAlignment * kAlignment + 2 * kAlignment;
     auto* memory = static_cast<std::byte*>(std::aligned_alloc(kAlignment, whole));
     if (memory == nullptr) return nullptr;
     const auto begin = reinterpret_cast<uintptr_t>(memory + kAlignment);
     auto shadow = std::make_unique<Shadow>(bytes);
-    const Region region{{begin, begin + bytes}, shadow.get(), false};
+    const Region region{{begin, begin + bytes}, shadow.get(), false, device};
     allocations_.insert_or_assign(begin + bytes, Allocation{region, std::move(shadow)});
     std::ranges::fill(recent_, &nowhere_);
     return memory + kAlignment;
@@ -101,6 +101,10 @@ Machine::Region* Machine::region_of(uintptr_t at, size_t bytes, Access access) {
     }
     Allocation* allocation = find(at);
     if (allocation != nullptr && allocation->region.range.holds(at, bytes)) {
+        if (allocation->region.device != device_) {
+            fail(Fault::kForeignGpu, "memory of GPU " + std::to_string(allocation->region.device) +
+                                         " in a kernel of GPU " + std::to_string(device_));
+        }
         return &allocation->region;
     }
     outside(at, bytes);

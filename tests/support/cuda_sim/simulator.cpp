@@ -33,6 +33,7 @@ const char* fault_name(Fault fault) {
         case Fault::kShift: return "shift";
         case Fault::kLaunch: return "launch";
         case Fault::kHostMemory: return "the host's memory";
+        case Fault::kForeignGpu: return "another GPU's memory";
     }
     return "";
 }

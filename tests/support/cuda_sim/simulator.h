@@ -44,6 +44,7 @@ enum class Fault {
     kShift,
     kLaunch,
     kHostMemory,
+    kForeignGpu,
 };
 [[nodiscard]] const char* fault_name(Fault fault);
 

@@ -6,11 +6,18 @@
 #include <utility>
 
 #include "tests/support/cuda_sim/calls.h"
+#include "tests/support/cuda_sim/card.h"
 #include "tests/support/cuda_sim/graph.h"
 #include "tests/support/cuda_sim/machine.h"
 
 namespace millrace::cuda_sim {
 namespace {
+
+// Of the default stream the thread's own.
+int device_or_own(cudaStream_t stream) {
+    const int* device = streams().device_of(stream);
+    return device != nullptr && *device >= 0 ? *device : own_device();
+}
 
 // A handle is the stream's number.
 uint64_t number_of(cudaStream_t stream) { return reinterpret_cast<uintptr_t>(stream); }
@@ -45,7 +52,7 @@ const int* Streams::device_of(cudaStream_t stream) const {
 void Streams::add(cudaStream_t stream, Work work) {
     if (captures(stream)) return capture(std::move(work));
     if (stream == nullptr) {
-        run(work);
+        run(work, own_device());
         return;
     }
     queues_.at(number_of(stream)).work.push_back(std::move(work));
@@ -102,10 +109,10 @@ void Streams::finish() {
     }
 }
 
-void Streams::lose() {
-    losing_ = true;
+void Streams::lose(int device) {
+    losing_ = device;
     finish();
-    losing_ = false;
+    losing_.reset();
 }
 
 void Streams::reseed(uint64_t seed) {
@@ -118,19 +125,20 @@ void Streams::run_until(uint64_t stream, uint64_t position) {
     while (queue.done < position) {
         const Work work = std::move(queue.work.front());
         queue.work.pop_front();
-        run(work);
+        run(work, queue.device);
         queue.done += 1;
     }
 }
 
-void Streams::run(const Work& work) {
+void Streams::run(const Work& work, int device) {
     // What it waits for was recorded before, so this ends.
     if (work.awaited) return reach(*work.awaited);
     if (work.kernel.call != nullptr) {
-        machine().launch(work.kernel, work.grid, work.block, work.shared_bytes, work.bytes.data());
+        machine().launch(work.kernel, work.grid, work.block, work.shared_bytes, work.bytes.data(),
+                         device);
         return;
     }
-    if (losing_ && work.to_host) return;
+    if (losing_ && work.to_host && (*losing_ == Card::kEach || *losing_ == device)) return;
     if (!work.to_host) static_cast<void>(machine().host_access(work.to, work.copied, true));
     const void* from = work.bytes.empty() ? work.from : work.bytes.data();
     if (work.copied > 0) std::memcpy(work.to, from, work.copied);
@@ -152,16 +160,16 @@ void Streams::tempt(uint64_t stream) {
     run_until(chosen->first, queue.done + 1 + dice_.below(queue.work.size()));
 }
 
-bool Streams::pin(const void* memory, size_t bytes) {
-    if (bytes == 0 || pinned(memory, bytes) != Pinned::kNone) return false;
-    pinned_[reinterpret_cast<uintptr_t>(memory)] = bytes;
+bool Streams::pin(const void* memory, size_t bytes, int device) {
+    if (bytes == 0 || pinned(memory, bytes, Card::kEach) != Pinned::kNone) return false;
+    pinned_[reinterpret_cast<uintptr_t>(memory)] = {bytes, device};
     return true;
 }
 
 bool Streams::unpin(const void* memory) {
     const auto at = pinned_.find(reinterpret_cast<uintptr_t>(memory));
     if (at == pinned_.end()) return false;
-    const ByteRange range{at->first, at->first + at->second};
+    const ByteRange range{at->first, at->first + at->second.bytes};
     for (const auto& [number, queue] : queues_) {
         const bool used = std::ranges::any_of(queue.work, [&](const Work& work) {
             return (work.from_host && work.bytes.empty() &&
@@ -179,23 +187,25 @@ bool Streams::unpin(const void* memory) {
 
 uint64_t Streams::pinned_bytes() const {
     uint64_t sum = 0;
-    for (const auto& [begin, bytes] : pinned_) sum += bytes;
+    for (const auto& [begin, pin] : pinned_) sum += pin.bytes;
     return sum;
 }
 
-Streams::Pinned Streams::pinned(const void* memory, size_t bytes) const {
+// Card::kEach as `device`: whoever it is pinned for.
+Streams::Pinned Streams::pinned(const void* memory, size_t bytes, int device) const {
     const auto begin = reinterpret_cast<uintptr_t>(memory);
     // The last range that begins before the end.
     const auto behind = pinned_.lower_bound(begin + bytes);
     if (behind == pinned_.begin()) return Pinned::kNone;
-    const auto& [first, count] = *std::prev(behind);
-    if (first + count <= begin) return Pinned::kNone;
-    return first <= begin && begin + bytes <= first + count ? Pinned::kAll : Pinned::kPart;
+    const auto& [first, pin] = *std::prev(behind);
+    const bool others = device != Card::kEach && pin.device != Card::kEach && pin.device != device;
+    if (others || first + pin.bytes <= begin) return Pinned::kNone;
+    return first <= begin && begin + bytes <= first + pin.bytes ? Pinned::kAll : Pinned::kPart;
 }
 
 void launch_registered(const KernelEntry& entry, dim3 grid, dim3 block, size_t shared_bytes,
                        cudaStream_t stream, const void* task) {
-    if (lost()) return set_last(cudaErrorIllegalState);
+    if (lost(own_device())) return set_last(cudaErrorIllegalState);
     const int* device = streams().device_of(stream);
     if (device == nullptr || (*device >= 0 && *device != own_device()))
         return set_last(cudaErrorInvalidResourceHandle);
@@ -221,23 +231,24 @@ struct CUevent_st {
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
-    const cudaError_t result = done(cudaSuccess);
+    const cudaError_t result = done(cudaSuccess, device_or_own(stream));
     if (result != cudaSuccess) return result;
     if (streams().device_of(stream) == nullptr) return done(cudaErrorInvalidResourceHandle);
+    const int device = device_or_own(stream);
     Work work;
     work.to = to;
     work.from = from;
     work.copied = bytes;
     work.from_host = kind == cudaMemcpyHostToDevice;
     work.to_host = kind == cudaMemcpyDeviceToHost;
-    const auto reachable = [](const void* at, size_t count) {
-        return !foreign(at) && machine().host_access(at, count, false);
+    const auto reachable = [&](const void* at, size_t count) {
+        return !foreign(at, device) && machine().host_access(at, count, false);
     };
     if (!work.from_host && !reachable(from, bytes)) return done(cudaErrorInvalidValue);
     if (!work.to_host && !reachable(to, bytes)) return done(cudaErrorInvalidValue);
     const void* host = work.from_host ? from : to;
     if ((work.from_host || work.to_host) && bytes > 0) {
-        const Streams::Pinned pinned = streams().pinned(host, bytes);
+        const Streams::Pinned pinned = streams().pinned(host, bytes, device);
         if (pinned == Streams::Pinned::kPart) return done(cudaErrorInvalidValue);
         if (work.from_host && pinned == Streams::Pinned::kNone && stream != nullptr) {
             const auto* first = static_cast<const std::byte*>(from);
@@ -262,7 +273,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    const cudaError_t result = done(cudaSuccess);
+    const cudaError_t result = done(cudaSuccess, device_or_own(stream));
     if (result != cudaSuccess) return result;
     if (streams().device_of(stream) == nullptr) return done(cudaErrorInvalidResourceHandle);
     if (captures(stream)) return done(spoil_capture());
@@ -301,7 +312,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 // An event that was never recorded is one that has passed.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-    const cudaError_t result = done(cudaSuccess);
+    const cudaError_t result = done(cudaSuccess, event->device);
     if (result != cudaSuccess || event->point == nullptr) return result;
     if (streams().poll(*event->point)) return cudaSuccess;
     set_last(cudaErrorNotReady);
@@ -309,7 +320,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-    const cudaError_t result = done(cudaSuccess);
+    const cudaError_t result = done(cudaSuccess, event->device);
     if (result == cudaSuccess && event->point != nullptr) streams().reach(*event->point);
     return result;
 }
@@ -327,9 +338,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaHostRegister(void* memory, size_t bytes, unsigned flags) {
     const cudaError_t result = done(cudaSuccess);
     if (result != cudaSuccess) return result;
-    if (flags != cudaHostRegisterDefault || bytes == 0) return done(cudaErrorInvalidValue);
+    if (flags > cudaHostRegisterPortable || bytes == 0) return done(cudaErrorInvalidValue);
     if (streams().pinned_bytes() + bytes > pinned_limit()) return done(cudaErrorMemoryAllocation);
-    if (!streams().pin(memory, bytes)) return done(cudaErrorHostMemoryAlreadyRegistered);
+    const int device = flags == cudaHostRegisterPortable ? Card::kEach : own_device();
+    if (!streams().pin(memory, bytes, device)) return done(cudaErrorHostMemoryAlreadyRegistered);
     return cudaSuccess;
 }
 

@@ -19,6 +19,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/base/random.h"
@@ -62,16 +63,16 @@ public:
     void reach(const Point& point);
     void finish(cudaStream_t stream);
     void finish();
-    // Finishes, but what was on its way to the host does not arrive.
-    void lose();
+    // Finishes, but what was on its way from this GPU to the host does not arrive; Card::kEach: from any.
+    void lose(int device);
     void reseed(uint64_t seed);
 
-    // False where that part of memory is pinned already, or is none that was.
-    bool pin(const void* memory, size_t bytes);
+    // False where that part of memory is pinned already, or is none that was. For one GPU, or for each.
+    bool pin(const void* memory, size_t bytes, int device);
     bool unpin(const void* memory);
     [[nodiscard]] uint64_t pinned_bytes() const;
     enum class Pinned { kNone, kAll, kPart };
-    [[nodiscard]] Pinned pinned(const void* memory, size_t bytes) const;
+    [[nodiscard]] Pinned pinned(const void* memory, size_t bytes, int device) const;
 
 private:
     struct Queue {
@@ -80,15 +81,19 @@ private:
         std::deque<Work> work;
     };
     void run_until(uint64_t stream, uint64_t position);
-    void run(const Work& work);
+    void run(const Work& work, int device);
     void tempt(uint64_t stream);
 
     std::map<uint64_t, Queue> queues_;  // by age
     uint64_t created_ = 0;
-    std::map<uintptr_t, size_t> pinned_;
+    struct Pin {
+        size_t bytes = 0;
+        int device = 0;
+    };
+    std::map<uintptr_t, Pin> pinned_;
     uint64_t seed_ = 0;
     Random dice_{0};
-    bool losing_ = false;
+    std::optional<int> losing_;  // a GPU, or each
 };
 [[nodiscard]] Streams& streams();
 
