@@ -3,8 +3,11 @@
 #include "tests/support/cuda_sim/card.h"
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstring>
 
 #include "kernels/cuda/cuda_ops.h"
@@ -154,6 +157,22 @@ TEST_CASE("memory that ops pin is pinned for every GPU: copies to each take it w
                             two.stream[1]) == cudaSuccess);
     REQUIRE(cudaStreamSynchronize(two.stream[1]) == cudaSuccess);
     CHECK(seen == host);
+}
+
+TEST_CASE("the host cannot reach a GPU's memory but by copies") {
+    const test::WatchedGpu watched{0};
+    auto memory = cuda::DeviceMemory::allocate(4096);
+    REQUIRE(memory.ok());
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        _exit(static_cast<int>(*static_cast<volatile std::byte*>(memory->as<std::byte>())));
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status));
+    CHECK(WTERMSIG(status) == SIGSEGV);
 }
 
 }  // namespace millrace::cuda_sim

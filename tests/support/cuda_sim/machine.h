@@ -28,6 +28,37 @@ struct ByteRange {
     [[nodiscard]] bool begins(uintptr_t at) const { return at >= begin && at < end; }
 };
 
+// The memory of all GPUs. As on a machine with real ones, the host's code cannot reach it: a pointer into it that the host
+// follows ends the test with a segmentation fault.
+class GpuMemory {
+public:
+    GpuMemory();
+    GpuMemory(const GpuMemory&) = delete;
+    GpuMemory& operator=(const GpuMemory&) = delete;
+
+    [[nodiscard]] std::byte* take(size_t bytes);  // whole pages; null: there are no addresses left
+    void give_back(std::byte* at);
+
+    // As long as this lives, kernels and copies run.
+    class Reached {
+    public:
+        explicit Reached(const GpuMemory& memory) : memory_(memory) { memory_.open(true); }
+        ~Reached() { memory_.open(false); }
+        Reached(const Reached&) = delete;
+        Reached& operator=(const Reached&) = delete;
+
+    private:
+        const GpuMemory& memory_;
+    };
+
+private:
+    void open(bool open) const;
+
+    std::byte* begin_ = nullptr;
+    std::byte* top_ = nullptr;  // nothing above it was ever taken
+    std::map<std::byte*, size_t> free_, taken_;
+};
+
 class Machine {
 public:
     Machine();
@@ -37,6 +68,7 @@ public:
     bool release(void* at);
     // Whether the range lies in one allocation; `define` says that the host wrote it.
     bool host_access(const void* at, size_t bytes, bool define);
+    [[nodiscard]] const GpuMemory& gpu_memory() const { return gpu_memory_; }
     // For kernels: an access from the instruction at `from`.
     void access(uintptr_t at, size_t bytes, Access access, bool must_align, uintptr_t from);
     template <Access kAccess>
@@ -123,6 +155,7 @@ private:
     Fibers fibers_;
     std::vector<Thread> threads_;
     State states_[Fibers::kFibersMax] = {};
+    GpuMemory gpu_memory_;
     std::map<uintptr_t, Allocation> allocations_;  // by end
     ByteRange task_, image_;
     int device_ = 0;  // that runs

@@ -1,8 +1,10 @@
 // The memory of the simulated GPU, and the runtime calls for it.
 
 #include <link.h>
+#include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 
 #include "tests/support/cuda_sim/machine.h"
@@ -27,7 +29,64 @@ int find_thread_locals(dl_phdr_info* info, size_t, void* out) {
     return 1;
 }
 
+constexpr size_t kPage = 4096;
+constexpr size_t kArenaBytes = size_t{1} << 38;  // addresses, not memory
+
 }  // namespace
+
+GpuMemory::GpuMemory() {
+    void* at =
+        mmap(nullptr, kArenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) {
+        std::perror("addresses for a simulated GPU's memory");
+        std::abort();
+    }
+    begin_ = top_ = static_cast<std::byte*>(at);
+    free_[begin_] = kArenaBytes;
+}
+
+// The first place that is large enough.
+std::byte* GpuMemory::take(size_t bytes) {
+    const size_t whole = (bytes + kPage - 1) / kPage * kPage;
+    const auto place =
+        std::ranges::find_if(free_, [&](const auto& one) { return one.second >= whole; });
+    if (place == free_.end()) return nullptr;
+    const auto [at, room] = *place;
+    free_.erase(place);
+    if (room > whole) free_[at + whole] = room - whole;
+    taken_[at] = whole;
+    top_ = std::max(top_, at + whole);
+    return at;
+}
+
+void GpuMemory::give_back(std::byte* at) {
+    const auto taken = taken_.find(at);
+    size_t bytes = taken->second;
+    taken_.erase(taken);
+    madvise(at, bytes, MADV_DONTNEED);
+    const auto next = free_.lower_bound(at);
+    if (next != free_.end() && next->first == at + bytes) {
+        bytes += next->second;
+        free_.erase(next);
+    }
+    const auto behind = free_.lower_bound(at);
+    if (behind != free_.begin()) {
+        auto& [before, room] = *std::prev(behind);
+        if (before + room == at) {
+            room += bytes;
+            return;
+        }
+    }
+    free_[at] = bytes;
+}
+
+void GpuMemory::open(bool open) const {
+    if (top_ == begin_) return;
+    const auto bytes = static_cast<size_t>(top_ - begin_);
+    if (mprotect(begin_, bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE) == 0) return;
+    std::perror("opening a simulated GPU's memory");
+    std::abort();
+}
 
 Machine::Machine() : fibers_(&Machine::run_thread, this) {
     dl_iterate_phdr(find_thread_locals, &static_region_.range);
@@ -50,8 +109,7 @@ void* Machine::dynamic_shared() { return reinterpret_cast<void*>(dynamic_region_
 
 // Before and behind every allocation lies memory that belongs to nobody.
 void* Machine::allocate(size_t bytes, int device) {
-    const size_t whole = (bytes + kAlignment - 1) / kAlignment * kAlignment + 2 * kAlignment;
-    auto* memory = static_cast<std::byte*>(std::aligned_alloc(kAlignment, whole));
+    std::byte* memory = gpu_memory_.take(bytes + 2 * kAlignment);
     if (memory == nullptr) return nullptr;
     const auto begin = reinterpret_cast<uintptr_t>(memory + kAlignment);
     auto shadow = std::make_unique<Shadow>(bytes);
@@ -67,7 +125,7 @@ bool Machine::release(void* at) {
         if (i->second.region.range.begin != begin) continue;
         allocations_.erase(i);
         std::ranges::fill(recent_, &nowhere_);
-        std::free(static_cast<std::byte*>(at) - kAlignment);
+        gpu_memory_.give_back(static_cast<std::byte*>(at) - kAlignment);
         return true;
     }
     return false;

@@ -133,6 +133,7 @@ void Streams::run_until(uint64_t stream, uint64_t position) {
 void Streams::run(const Work& work, int device) {
     // What it waits for was recorded before, so this ends.
     if (work.awaited) return reach(*work.awaited);
+    const GpuMemory::Reached reached(machine().gpu_memory());
     if (work.kernel.call != nullptr) {
         machine().launch(work.kernel, work.grid, work.block, work.shared_bytes, work.bytes.data(),
                          device);
