@@ -34,9 +34,10 @@ struct OpsSizes {
     int64_t hidden = 0;
     int64_t inner = 0;  // of an expert
     int64_t heads = 0;
-    int64_t keys = 0;     // of a row's attention
-    int64_t entries = 0;  // that the indexer scores
-    int64_t picks = 0;    // of a row
+    int64_t keys = 0;        // of a row's attention
+    int64_t entries = 0;     // that the indexer scores
+    int64_t picks = 0;       // of a row
+    int64_t vocabulary = 0;  // of logits that a token is chosen from
 };
 // What ops of these sizes allocate on the GPU by themselves. 0 in builds without CUDA.
 [[nodiscard]] uint64_t gpu_ops_bytes(const OpsSizes& sizes);

@@ -15,6 +15,7 @@
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -23,6 +24,7 @@
 #include "core/base/result.h"
 #include "core/base/tensor.h"
 #include "core/base/types.h"
+#include "kernels/choice.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/kv_rows.h"
 #include "kernels/rope_table.h"
@@ -315,6 +317,14 @@ public:
                      MatrixView<Bf16> out) = 0;
     // Mean of the four streams → bf16 (spec §4.12). streams [n, 4d], out [n, d].
     virtual void stream_mean(MatrixView<const Bf16> streams, MatrixView<Bf16> out) = 0;
+
+    // The token that Sampler (core/engine/sampler.h) would choose from logits [vocabulary] in the ops' memory, with one
+    // wait, as read has; or nothing, where that is not decided: a logit is NaN or +∞, all tokens are banned, or the request
+    // is beyond what these ops do. Then the host looks at the logits. Fails as read does.
+    [[nodiscard]] virtual Result<std::optional<TokenId>> choose(std::span<const float> /*logits*/,
+                                                                const ChoiceRequest& /*request*/) {
+        return std::optional<TokenId>();
+    }
 };
 
 // The oracle: scalar loops next to the formulas, canonical arithmetic (sums in double, every rounding named).

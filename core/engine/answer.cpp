@@ -102,7 +102,10 @@ private:
                         request_.generated);
         while (true) {
             if (cancelled()) return FinishReason::kCancelled;
-            const TokenId token = TRY(sampler.sample(logits_));
+            const Result<TokenId> chosen = model_.choose(sampler, logits_);
+            if (!chosen.ok() && chosen.error().code == ErrorCode::kCancelled)
+                return FinishReason::kCancelled;
+            const TokenId token = TRY(chosen);
             recorder_.generated(++stats_.generated_tokens);
             TRY(post(Event::Kind::kToken, 0, token));
             if (std::ranges::find(request_.stop_ids, token) != request_.stop_ids.end()) {
@@ -122,7 +125,8 @@ private:
                         std::span<float> logits) {
         if (cancelled()) return false;
         recorder_.begin_step(start);
-        const Status done = model_.append(tokens, logits);
+        const Status done = logits.empty() ? model_.append(tokens, logits)
+                                           : model_.append_to_choose(tokens, logits);
         recorder_.end_step(done.ok());
         if (done.ok()) return true;
         if (done.error().code == ErrorCode::kCancelled) return false;

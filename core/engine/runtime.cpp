@@ -99,7 +99,8 @@ struct Runtime::Parts {
                 .keys = config.window + step_limits().chunk_max +
                         std::max<int64_t>(config.index_topk, options.context_max / 128 + 1),
                 .entries = options.context_max / 4 + 1,
-                .picks = config.index_topk};
+                .picks = config.index_topk,
+                .vocabulary = config.vocabulary};
     }
     [[nodiscard]] GpuExpertSizes gpu_experts() const {
         return gpu_expert_sizes(checkpoint.experts(),

@@ -38,57 +38,26 @@ template <class Make>
     return eight([&](int i) { return a.v[i] * b; });
 }
 
-constexpr double kInverseLn2 = 0x1.71547652b82fep0;
-constexpr double kLn2High = 0x1.62e42fee00000p-1;  // 33 bits: n·high is exact
-constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
-constexpr std::array<double, 14> kInverseFactorial = {1.0,
-                                                      1.0,
-                                                      1.0 / 2,
-                                                      1.0 / 6,
-                                                      1.0 / 24,
-                                                      1.0 / 120,
-                                                      1.0 / 720,
-                                                      1.0 / 5040,
-                                                      1.0 / 40320,
-                                                      1.0 / 362880,
-                                                      1.0 / 3628800,
-                                                      1.0 / 39916800,
-                                                      1.0 / 479001600,
-                                                      1.0 / 6227020800};
-
-// x = n·ln 2 + r with |r| ≤ ln 2 / 2; the Taylor series of eʳ to r¹³ is then exact to 2⁻⁵⁷.
-template <class Number>
-[[gnu::always_inline]] inline Number exp_of_rest(const Number& x, const Number& n) {
-    const Number r = (x - n * kLn2High) - n * kLn2Low;
-    Number sum = r * kInverseFactorial[13] + kInverseFactorial[12];
-#pragma GCC unroll 12
-    for (size_t i = 2; i < kInverseFactorial.size(); ++i) {
-        sum = sum * r + kInverseFactorial[kInverseFactorial.size() - 1 - i];
-    }
-    return sum;
-}
-
 constexpr double kNormal = -700;  // above it eˣ is a normal number
 
-// portable_exp of eight x > kNormal, bit for bit.
+// exp_below of eight x > kNormal, bit for bit.
 void exp_of_eight(double* x) {
-    // Adding 1.5·2⁵² rounds to an integer and leaves it in the last bits; one less where that was upwards is floor.
-    constexpr double kShift = 0x1.8p52;
     Eight in;
     std::memcpy(&in, x, sizeof in);
     const Eight y = in * kInverseLn2 + 0.5;
     const Eight n = eight([&](int i) {
-        const Doubles near = (y.v[i] + kShift) - kShift;
+        const Doubles near = (y.v[i] + kRoundingShift) - kRoundingShift;
         return near > y.v[i] ? near - 1.0 : near;
     });
     const Eight power = eight([&](int i) {  // 2ⁿ
-        return reinterpret_cast<Doubles>((reinterpret_cast<Bits>(n.v[i] + kShift) + 1023) << 52);
+        return reinterpret_cast<Doubles>((reinterpret_cast<Bits>(n.v[i] + kRoundingShift) + 1023)
+                                         << 52);
     });
     const Eight out = exp_of_rest(in, n) * power;
     std::memcpy(x, &out, sizeof out);
 }
 
-constexpr size_t kBlock = 256;  // tokens between two sums that draw_of_all remembers
+constexpr auto kBlock = static_cast<size_t>(kChoiceBlock);
 
 constexpr double kBanned = -std::numeric_limits<double>::infinity();
 
@@ -104,6 +73,16 @@ constexpr double kBanned = -std::numeric_limits<double>::infinity();
     return *std::max_element(most.begin(), most.end());
 }
 
+// Weights below `least` become 0.
+void drop_below(std::span<double> x, double least) {
+    constexpr size_t kTogether = 8;
+    size_t i = 0;
+    for (; i + kTogether <= x.size(); i += kTogether) {
+        for (size_t j = 0; j < kTogether; ++j) x[i + j] = x[i + j] >= least ? x[i + j] : 0.0;
+    }
+    for (; i < x.size(); ++i) x[i] = x[i] >= least ? x[i] : 0.0;
+}
+
 // Of those that are at least `least`.
 [[nodiscard]] double sum_from(std::span<const double> x, double least) {
     std::array<double, 8> sums{};
@@ -115,14 +94,21 @@ constexpr double kBanned = -std::numeric_limits<double>::infinity();
     return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
+// Of at most kBlock weights, in the order of kernels/choice.h.
+[[nodiscard]] double sum_of_block(std::span<const double> weights) {
+    constexpr auto kLanes = static_cast<size_t>(kChoiceLanes);
+    std::array<double, kLanes> sums{};
+    size_t i = 0;
+    for (; i + kLanes <= weights.size(); i += kLanes) {
+        for (size_t j = 0; j < kLanes; ++j) sums[j] += weights[i + j];
+    }
+    for (; i < weights.size(); ++i) sums[i % kLanes] += weights[i];
+    return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
 }  // namespace
 
-double portable_exp(double x) {
-    constexpr double kUnderflow = -745.2;  // below it eˣ rounds to 0
-    if (!(x > kUnderflow)) return 0;
-    const double n = std::floor(x * kInverseLn2 + 0.5);
-    return std::ldexp(exp_of_rest(x, n), static_cast<int>(n));  // 2ⁿ scales exactly
-}
+double portable_exp(double x) { return exp_below(x); }
 
 void portable_exp(std::span<double> x) {
     size_t i = 0;
@@ -141,7 +127,10 @@ Sampler::Sampler(const SamplingParams& params, int64_t vocabulary, std::span<con
                  int64_t generated)
     : params_(params),
       random_(params.seed),
-      penalties_(params.repetition_penalty != 1 || params.presence_penalty != 0 ||
+      penalties_{static_cast<double>(params.repetition_penalty),
+                 static_cast<double>(params.presence_penalty),
+                 static_cast<double>(params.frequency_penalty)},
+      penalises_(params.repetition_penalty != 1 || params.presence_penalty != 0 ||
                  params.frequency_penalty != 0),
       scores_(static_cast<size_t>(vocabulary)) {
     candidates_.reserve(scores_.size());
@@ -149,23 +138,55 @@ Sampler::Sampler(const SamplingParams& params, int64_t vocabulary, std::span<con
     ENSURE(generated >= 0 && static_cast<size_t>(generated) <= prompt.size());
     // Every choice that is not greedy draws once.
     for (int64_t i = 0; i < generated && params.temperature > 0; ++i) (void)random_.next();
-    if (!penalties_) return;
-    generated_.resize(scores_.size());
-    seen_.resize(scores_.size());
-    seen_tokens_.reserve(scores_.size());
+    if (!penalises_ && params.logit_bias.empty()) return;
+    places_.assign(scores_.size(), -1);
+    adjustments_.reserve(penalises_ ? scores_.size() : params.logit_bias.size());
+    for (const auto& [token, bias] : params.logit_bias) {
+        adjustment_of(token.value).bias += static_cast<double>(bias);
+    }
+    if (!penalises_) return;
     for (const TokenId token : prompt) {
         ENSURE(token.value >= 0 && token.value < vocabulary);
-        const auto index = static_cast<size_t>(token.value);
-        if (!seen_[index]) seen_tokens_.push_back(token.value);
-        seen_[index] = true;
+        // What was not generated is penalised for its repetition alone.
+        if (params.repetition_penalty != 1) adjustment_of(token.value).times = 0;
     }
     for (const TokenId token : prompt.last(static_cast<size_t>(generated))) count(token);
+}
+
+Adjustment& Sampler::adjustment_of(int32_t token) {
+    int32_t& place = places_[static_cast<size_t>(token)];
+    if (place < 0) {
+        place = static_cast<int32_t>(adjustments_.size());
+        adjustments_.push_back({token, -1, 0});
+    }
+    return adjustments_[static_cast<size_t>(place)];
+}
+
+Result<TokenId> Sampler::sample(Ops& ops, std::span<const float> logits, std::span<float> room) {
+    ENSURE(logits.size() == scores_.size() && room.size() == scores_.size());
+    ChoiceRequest request{.adjustments = adjustments_,
+                          .penalties = penalties_,
+                          .temperature = static_cast<double>(params_.temperature),
+                          .top_k = params_.top_k,
+                          .top_p = static_cast<double>(params_.top_p),
+                          .min_p = static_cast<double>(params_.min_p)};
+    Random drawn = random_;
+    if (params_.temperature > 0) request.unit = drawn.unit();
+    const std::optional<TokenId> token = TRY(ops.choose(logits, request));
+    if (!token) {
+        TRY(ops.read(room.data(), logits.data(), logits.size_bytes()));
+        return sample(room);
+    }
+    ENSURE(token->value >= 0 && static_cast<size_t>(token->value) < scores_.size());
+    random_ = drawn;
+    count(*token);
+    return *token;
 }
 
 Result<TokenId> Sampler::sample(std::span<const float> logits) {
     ENSURE(logits.size() == scores_.size());
     TRY(load(logits));
-    if (penalties_) apply_penalties();
+    adjust();
     const double highest = largest(scores_);
     if (std::isinf(highest)) {
         return Error{ErrorCode::kInvalid,
@@ -190,21 +211,13 @@ Status Sampler::load(std::span<const float> logits) {
                     "; its weights are damaged: check the files of the checkpoint")};
         }
     }
-    for (const auto& [token, bias] : params_.logit_bias) {
-        scores_[static_cast<size_t>(token.value)] += static_cast<double>(bias);
-    }
     return {};
 }
 
-void Sampler::apply_penalties() {
-    const double repetition = static_cast<double>(params_.repetition_penalty);
-    for (const int32_t token : seen_tokens_) {
-        const auto index = static_cast<size_t>(token);
-        double& score = scores_[index];
-        score = score > 0 ? score / repetition : score * repetition;
-        if (generated_[index] == 0) continue;
-        score -= static_cast<double>(params_.presence_penalty);
-        score -= static_cast<double>(params_.frequency_penalty) * generated_[index];
+void Sampler::adjust() {
+    for (const Adjustment& by : adjustments_) {
+        double& score = scores_[static_cast<size_t>(by.token)];
+        score = adjusted(score, by, penalties_);
     }
 }
 
@@ -232,10 +245,7 @@ TokenId Sampler::choose(double highest) {
         keep_top_p();
         return draw();
     }
-    if (params_.min_p > 0) {
-        collect(static_cast<double>(params_.min_p));
-        return draw();
-    }
+    if (params_.min_p > 0) drop_below(scores_, static_cast<double>(params_.min_p));
     return draw_of_all();
 }
 
@@ -297,8 +307,7 @@ void Sampler::keep_top_k(size_t limit, double highest) {
 // The set that reaches top_p is among the more probable tokens: a bar is lowered until those above it have more. It need
 // not go below the mean of half of what may be missing.
 void Sampler::keep_top_p() {
-    double mass = 0;
-    for (const double weight : scores_) mass += weight;
+    const double mass = add_up();
     const auto top_p = static_cast<double>(params_.top_p);
     const double lowest = 0.5 * (1 - top_p) * mass / static_cast<double>(scores_.size());
     double least = 0.125;
@@ -339,32 +348,38 @@ TokenId Sampler::draw() {
             ->token};
 }
 
-// draw() from the weights of all tokens. The sum is kept at every block, so that only one block is added up again.
-TokenId Sampler::draw_of_all() {
+// The sum of all weights, and in reached_ those before every block.
+double Sampler::add_up() {
     double mass = 0;
     reached_.clear();
-    for (size_t i = 0; i < scores_.size(); ++i) {
-        if (i % kBlock == 0) reached_.push_back(mass);
-        mass += scores_[i];
+    for (size_t i = 0; i < scores_.size(); i += kBlock) {
+        reached_.push_back(mass);
+        mass += sum_of_block(std::span(scores_).subspan(i, std::min(kBlock, scores_.size() - i)));
     }
+    return mass;
+}
+
+// draw() from the weights of all tokens: the block, then the token in it.
+TokenId Sampler::draw_of_all() {
+    const double mass = add_up();
     const double point = random_.unit() * mass;
     // The first block is at 0 and never beyond the point.
     const auto after = std::upper_bound(reached_.begin(), reached_.end(), point);
     const auto block = static_cast<size_t>(after - reached_.begin()) - 1;
     double reached = reached_[block];
-    for (size_t i = block * kBlock; i < scores_.size(); ++i) {
+    const size_t end = std::min((block + 1) * kBlock, scores_.size());
+    for (size_t i = block * kBlock; i < end; ++i) {
         reached += scores_[i];
         if (reached > point) return {static_cast<int32_t>(i)};
     }
-    return first_of(largest(scores_));  // as in draw()
+    // Only where the block's sum was rounded up to the point: as in draw().
+    return first_of(largest(scores_));
 }
 
 void Sampler::count(TokenId token) {
-    if (!penalties_) return;
-    const auto index = static_cast<size_t>(token.value);
-    if (!seen_[index]) seen_tokens_.push_back(token.value);
-    seen_[index] = true;
-    ++generated_[index];
+    if (!penalises_) return;
+    int32_t& times = adjustment_of(token.value).times;
+    times = std::max(times, 0) + 1;
 }
 
 }  // namespace millrace

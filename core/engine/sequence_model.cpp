@@ -50,16 +50,18 @@ public:
         if (!beyond_help_) runtime_->step().observe(observer);
     }
     Status append(std::span<const TokenId> tokens, std::span<float> logits) override {
-        if (beyond_help_) return *beyond_help_;
-        Status done = forward(tokens, logits);
-        if (!done.ok() && done.error().code == ErrorCode::kDeviceLost) {
-            TRY(go_on_without_gpu());
-            done = forward(tokens, logits);
-        }
-        held_.extend(session_);
-        // Also when it was stopped: pages for which there was no room before may find some now, and there may be no later.
-        if (archives()) archive_->store(session_);
-        return done;
+        return extend(tokens, logits.empty() ? LogitsWanted::kNone : LogitsWanted::kLast, logits);
+    }
+    Status append_to_choose(std::span<const TokenId> tokens, std::span<float> room) override {
+        return extend(tokens, on_gpu() ? LogitsWanted::kKept : LogitsWanted::kLast, room);
+    }
+    Result<TokenId> choose(Sampler& sampler, std::span<float> room) override {
+        if (!kept_) return sampler.sample(room);
+        Step& step = runtime_->step();
+        const Result<TokenId> token = sampler.sample(step.context().ops, step.kept_logits(), room);
+        if (token.ok() || token.error().code != ErrorCode::kDeviceLost) return token;
+        TRY(go_on_without_gpu(room));
+        return sampler.sample(room);
     }
     void reset() override {
         session_.reset();
@@ -67,14 +69,30 @@ public:
     }
 
 private:
-    Status forward(std::span<const TokenId> tokens, std::span<float> logits) {
-        const bool wanted = !logits.empty();
-        return runtime_->forward(
-            session_, tokens, wanted ? LogitsWanted::kLast : LogitsWanted::kNone,
-            {logits.data(), wanted ? 1 : 0, static_cast<int64_t>(logits.size())});
+    Status extend(std::span<const TokenId> tokens, LogitsWanted wanted, std::span<float> logits) {
+        if (beyond_help_) return *beyond_help_;
+        kept_ = wanted == LogitsWanted::kKept;
+        Status done = forward(tokens, wanted, logits);
+        if (!done.ok() && done.error().code == ErrorCode::kDeviceLost) {
+            TRY(go_on_without_gpu({}));
+            if (kept_) wanted = LogitsWanted::kLast;
+            kept_ = false;
+            done = forward(tokens, wanted, logits);
+        }
+        held_.extend(session_);
+        // Also when it was stopped: pages for which there was no room before may find some now, and there may be no later.
+        if (archives()) archive_->store(session_);
+        return done;
     }
-    // The same sequence, computed by the CPU. When it is stopped meanwhile, as far as that came.
-    Status go_on_without_gpu() {
+    Status forward(std::span<const TokenId> tokens, LogitsWanted wanted, std::span<float> logits) {
+        return runtime_->forward(session_, tokens, wanted,
+                                 {logits.data(), wanted == LogitsWanted::kLast ? 1 : 0,
+                                  static_cast<int64_t>(logits.size())});
+    }
+    // The same sequence, computed by the CPU, and the logits behind it unless these are empty. When it is stopped meanwhile,
+    // as far as that came.
+    Status go_on_without_gpu(std::span<float> logits) {
+        kept_ = false;
         const std::vector<TokenId> tokens(session_.tokens().begin(), session_.tokens().end());
         // Its pages belong to another arithmetic than those that are to come.
         lost_gpu_ = true;
@@ -88,11 +106,14 @@ private:
         const auto chunk = static_cast<size_t>(chunk_max());
         Status done;
         for (size_t at = 0; at < tokens.size() && done.ok(); at += chunk) {
-            done = forward(std::span(tokens).subspan(at, std::min(chunk, tokens.size() - at)), {});
+            const bool wanted = at + chunk >= tokens.size() && !logits.empty();
+            done = forward(std::span(tokens).subspan(at, std::min(chunk, tokens.size() - at)),
+                           wanted ? LogitsWanted::kLast : LogitsWanted::kNone, logits);
         }
         held_.replace(session_);
         return done;
     }
+    [[nodiscard]] bool on_gpu() const { return plan_.on_gpu && !lost_gpu_; }
     [[nodiscard]] bool archives() const { return archive_ && !lost_gpu_; }
 
     KeptTokens roll_back(std::span<const TokenId> prompt) {
@@ -107,6 +128,7 @@ private:
     std::unique_ptr<SessionArchive> archive_;  // null: none
     HeldTokens held_;
     StepWatch* watch_ = nullptr;
+    bool kept_ = false;  // the logits of the last append lie with the step
     std::atomic<bool> lost_gpu_ = false;
     std::optional<Error> beyond_help_;  // neither GPU nor CPU compute any more
 };

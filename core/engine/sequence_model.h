@@ -9,6 +9,7 @@
 #include "core/base/result.h"
 #include "core/base/types.h"
 #include "core/engine/runtime.h"
+#include "core/engine/sampler.h"
 #include "core/engine/session_archive.h"
 #include "core/model/config.h"
 #include "offload/expert_cache.h"
@@ -43,6 +44,16 @@ public:
     // `logits`: empty, or [vocabulary] for the token that follows the last one.
     [[nodiscard]] virtual Status append(std::span<const TokenId> tokens,
                                         std::span<float> logits) = 0;
+    // As append, for choose() alone: the logits stay where they are computed, or come to `room` [vocabulary].
+    [[nodiscard]] virtual Status append_to_choose(std::span<const TokenId> tokens,
+                                                  std::span<float> room) {
+        return append(tokens, room);
+    }
+    // The sampler's choice from the logits of the last append_to_choose, with the same room. Fails as the sampler does,
+    // and with kCancelled when a GPU stopped working and the CPU was told to end before it had computed the sequence again.
+    [[nodiscard]] virtual Result<TokenId> choose(Sampler& sampler, std::span<float> room) {
+        return sampler.sample(room);
+    }
     // Whether a GPU stopped working and the CPU goes on since then.
     [[nodiscard]] virtual bool lost_gpu() const { return false; }
     // The empty sequence again.

@@ -98,6 +98,9 @@ Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first
         case LogitsWanted::kNone: break;
         case LogitsWanted::kLast:
             return logits_of(streams().slice_rows(rows_ - 1, 1), weights.final_head, logits);
+        case LogitsWanted::kKept:
+            keep_logits(streams().slice_rows(rows_ - 1, 1), weights.final_head);
+            break;
         case LogitsWanted::kAll: return logits_of(streams(), weights.final_head, logits);
     }
     return {};
@@ -155,6 +158,14 @@ MatrixView<Bf16> Step::reduce_head(MatrixView<const Bf16> streams, const HeadWei
     const MatrixView<Bf16> z = scratch_.z.slice_rows(0, streams.rows);
     ops_.dense.hc_head(streams, site_of(head.hc, checkpoint_.config()), z);
     return z;
+}
+
+void Step::keep_logits(MatrixView<const Bf16> streams, const HeadWeights& head) {
+    ENSURE(!ops_.dense.on_host());
+    const MatrixView<Bf16> normed = scratch_.normed.slice_rows(0, 1);
+    ops_.dense.rms_norm(reduce_head(streams, head), head.norm, checkpoint_.config().norm_eps,
+                        normed);
+    ops_.dense.linear_f32(normed, checkpoint_.weights().head, scratch_.logits.slice_rows(0, 1));
 }
 
 Status Step::project_head(MatrixView<const Bf16> z, const HeadWeights& head,

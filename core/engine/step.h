@@ -9,7 +9,8 @@
 
 namespace millrace {
 
-enum class LogitsWanted { kNone, kLast, kAll };
+// kKept: of the last token, where the ops have memory of their own; they stay there (Step::kept_logits).
+enum class LogitsWanted { kNone, kLast, kAll, kKept };
 
 struct StepLimits {
     int64_t chunk_max = 0;    // rows in one call
@@ -59,6 +60,8 @@ public:
     // rows, one row, or one a token [n, vocabulary]; in the host's memory, here and below.
     [[nodiscard]] Status forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first,
                                  LogitsWanted wanted, MatrixView<float> logits);
+    // Those of the last forward that wanted them kept, in the ops' memory, until the next call.
+    [[nodiscard]] std::span<const float> kept_logits() const { return scratch_.logits.row(0); }
     // Who is asked whether `forward` should go on; null: nobody.
     void watch(StepWatch* watch) { watch_ = watch; }
 
@@ -103,6 +106,7 @@ public:
 private:
     Step(const Checkpoint& checkpoint, const StepOps& ops, ExpertCache& cache,
          const StepLimits& limits);
+    void keep_logits(MatrixView<const Bf16> streams, const HeadWeights& head);
     void keep_main_hidden(LayerId layer, MatrixView<const Bf16> streams);
     void hint_hash_layers(std::span<const TokenId> tokens);
 

@@ -8,8 +8,8 @@ namespace millrace {
 namespace {
 
 // The k largest of sqrt_softplus(logit) + bias, best first, lower id first on a tie. `best` holds k sums meanwhile.
-void choose(std::span<const float> logits, std::span<const float> bias, std::span<float> best,
-            std::span<int32_t> ids) {
+void take_best(std::span<const float> logits, std::span<const float> bias, std::span<float> best,
+               std::span<int32_t> ids) {
     for (size_t e = 0; e < logits.size(); ++e) {
         const float choice = reference::sqrt_softplus(logits[e]) + bias[e];
         size_t place = std::min(e, ids.size());
@@ -48,7 +48,7 @@ void CpuOps::route(MatrixView<const float> logits, std::span<const float> bias,
             if (fixed.data != nullptr) {
                 std::ranges::copy(fixed.row(r), chosen.begin());
             } else {
-                choose(row, bias, out, chosen);
+                take_best(row, bias, out, chosen);
             }
             double sum = 0;
             for (size_t j = 0; j < k; ++j) {

@@ -44,12 +44,13 @@ CudaOps::ScratchBytes CudaOps::scratch_bytes(const CudaOptions& options) {
         out.experts = static_cast<uint64_t>(
             expert_scratch_bytes(options.rows_max, options.inner_max, kCallsTogether));
     }
+    out.choice = choice_scratch_bytes(options.vocabulary_max);
     return out;
 }
 
 uint64_t CudaOps::bytes_of(const CudaOptions& options) {
     const ScratchBytes bytes = scratch_bytes(options);
-    return bytes.mix + bytes.attention + bytes.index + bytes.experts;
+    return bytes.mix + bytes.attention + bytes.index + bytes.experts + bytes.choice;
 }
 
 Result<CudaOps> CudaOps::create(const CudaOptions& options, OwnStream own) {
@@ -61,6 +62,7 @@ Result<CudaOps> CudaOps::create(const CudaOptions& options, OwnStream own) {
     ops.attention_scratch_ = TRY(DeviceMemory::allocate(bytes.attention));
     ops.index_scratch_ = TRY(DeviceMemory::allocate(bytes.index));
     ops.expert_scratch_ = TRY(DeviceMemory::allocate(bytes.experts));
+    ops.choice_scratch_ = TRY(DeviceMemory::allocate(bytes.choice));
     return Result<CudaOps>(std::move(ops));
 }
 

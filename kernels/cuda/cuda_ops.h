@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -26,12 +27,13 @@ inline constexpr int kExpertsMax = 32;  // experts of one token
 struct CudaOptions {
     Stream stream;  // outlives the ops, or goes with them (create)
     int64_t rows_max = 1;
-    int64_t hidden_max = 0;   // hc_reduce, hc_head
-    int64_t inner_max = 0;    // experts
-    int64_t heads_max = 0;    // attend, over
-    int64_t keys_max = 0;     //   so many keys a row
-    int64_t entries_max = 0;  // index_topk, over so many,
-    int64_t picks_max = 0;    //   the best so many a row
+    int64_t hidden_max = 0;      // hc_reduce, hc_head
+    int64_t inner_max = 0;       // experts
+    int64_t heads_max = 0;       // attend, over
+    int64_t keys_max = 0;        //   so many keys a row
+    int64_t entries_max = 0;     // index_topk, over so many,
+    int64_t picks_max = 0;       //   the best so many a row
+    int64_t vocabulary_max = 0;  // choose
 };
 
 class CudaOps final : public GpuOps {
@@ -118,6 +120,10 @@ public:
                MatrixView<const int32_t> fixed, const RouterConfig& config, MatrixView<int32_t> ids,
                MatrixView<float> weights) override;
 
+    // choice.cu
+    [[nodiscard]] Result<std::optional<TokenId>> choose(std::span<const float> logits,
+                                                        const ChoiceRequest& request) override;
+
     // cuda_ops.cu, with the functions of attention.h, indexer.h and experts.h
     void index_topk(std::span<const IndexRow> q, MatrixView<const Bf16> weights,
                     std::span<const IndexRow> entries, std::span<const int32_t> visible,
@@ -131,10 +137,11 @@ public:
 private:
     explicit CudaOps(Stream stream, OwnStream own) : own_stream_(std::move(own)), stream_(stream) {}
     struct ScratchBytes {
-        uint64_t mix = 0, attention = 0, index = 0, experts = 0;
+        uint64_t mix = 0, attention = 0, index = 0, experts = 0, choice = 0;
     };
     [[nodiscard]] static ScratchBytes scratch_bytes(const CudaOptions& options);
     [[nodiscard]] static int64_t mix_scratch_bytes(int64_t rows, int64_t hidden);
+    [[nodiscard]] static uint64_t choice_scratch_bytes(int64_t vocabulary);
     // The sums of fn·x over each piece of columns, to scratch_.
     template <int kResults>
     void mix(MatrixView<const Bf16> streams, std::span<const float> fn);
@@ -146,6 +153,7 @@ private:
     DeviceMemory attention_scratch_;
     DeviceMemory index_scratch_;
     DeviceMemory expert_scratch_;
+    DeviceMemory choice_scratch_;
 };
 
 }  // namespace millrace::cuda

@@ -43,7 +43,8 @@ cuda::CudaOptions options_of(const OpsSizes& sizes, cuda::Stream stream) {
             .heads_max = sizes.heads,
             .keys_max = sizes.keys,
             .entries_max = sizes.entries,
-            .picks_max = sizes.picks};
+            .picks_max = sizes.picks,
+            .vocabulary_max = sizes.vocabulary};
 }
 
 }  // namespace

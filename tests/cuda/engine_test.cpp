@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "core/engine/sampler.h"
 #include "core/engine/sequence_model.h"
 #include "kernels/gpu.h"
 #include "tests/cuda/watched_gpu.h"
@@ -143,6 +144,61 @@ TEST_CASE("a conversation goes on on the CPU when the GPU is gone, from the last
         CHECK((*model)->keep(tokens).tokens == 11);
         cuda_sim::set_card({});
     }
+}
+
+TEST_CASE("an answer is the same tokens wherever they are chosen, and after the GPU is gone") {
+    const test::WatchedGpu gpu(1);
+    const Path checkpoint = test::tiny_checkpoint("tiny-clamp");
+    const auto tokens = some_tokens(9);
+    const auto vocabulary =
+        static_cast<int64_t>(test::open_runtime(checkpoint, cuda_options())->config().vocabulary);
+    for (const SamplingParams& params :
+         {SamplingParams{.temperature = 0, .frequency_penalty = 0.5F},
+          SamplingParams{.temperature = 0.9F, .top_k = 40, .top_p = 0.95F, .seed = 3},
+          SamplingParams{.min_p = 0.01F, .seed = 4}}) {
+        std::vector<std::vector<TokenId>> answers;
+        for (const bool kept : {false, true}) {
+            auto model = make_sequence_model(test::open_runtime(checkpoint, cuda_options()), {});
+            REQUIRE(model.ok());
+            Sampler sampler(params, vocabulary, tokens);
+            std::vector<float> room(static_cast<size_t>(vocabulary), -1);
+            std::vector<TokenId> next = tokens;
+            answers.emplace_back();
+            for (int i = 0; i < 5; ++i) {
+                const Status done =
+                    kept ? (*model)->append_to_choose(next, room) : (*model)->append(next, room);
+                REQUIRE(done.ok());
+                const Result<TokenId> token =
+                    kept ? (*model)->choose(sampler, room) : sampler.sample(room);
+                REQUIRE(token.ok());
+                next = {*token};
+                answers.back().push_back(*token);
+            }
+            // They never came to the host.
+            if (kept) CHECK(std::ranges::count(room, -1.0F) == vocabulary);
+        }
+        CHECK(answers[0] == answers[1]);
+    }
+
+    // Between the step and the choice: the CPU computes the whole sequence and its sampler chooses.
+    RuntimeOptions on_cpu = cuda_options();
+    on_cpu.ops = "cpu";
+    const auto cpu = test::open_runtime(checkpoint, on_cpu);
+    Session session = test::new_session(*cpu);
+    const auto logits = test::all_logits(*cpu, session, tokens, {9});
+    Sampler expected({.seed = 8}, vocabulary, tokens), sampler({.seed = 8}, vocabulary, tokens);
+    auto model = make_sequence_model(test::open_runtime(checkpoint, cuda_options()), {});
+    REQUIRE(model.ok());
+    std::vector<float> room(static_cast<size_t>(vocabulary));
+    REQUIRE((*model)->append_to_choose(tokens, room).ok());
+    cuda_sim::set_card({.calls_left = 0});
+    const Result<TokenId> token = (*model)->choose(sampler, room);
+    cuda_sim::set_card({});
+    REQUIRE(token.ok());
+    CHECK((*model)->lost_gpu());
+    CHECK(*token == *expected.sample(std::span(logits).last(room.size())));
+    REQUIRE((*model)->append_to_choose({&*token, 1}, room).ok());
+    CHECK((*model)->choose(sampler, room).ok());
 }
 
 TEST_CASE("without GPU and without the model's files every further step fails in words") {

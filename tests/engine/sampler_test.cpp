@@ -26,27 +26,64 @@ Sampler sampler(const SamplingParams& params, const std::vector<float>& logits,
     return {params, vocabulary, prompt};
 }
 
+struct Token {
+    double weight;
+    int32_t id;
+};
+
+// In the order of kernels/choice.h, of tokens in order of ids: sums of blocks, and what they add up to.
+std::vector<double> block_sums(const std::vector<Token>& tokens) {
+    std::vector<double> sums;
+    for (int32_t first = 0; first <= tokens.back().id; first += kChoiceBlock) {
+        double lanes[kChoiceLanes] = {};
+        for (const Token& token : tokens) {
+            if (token.id < first || token.id >= first + kChoiceBlock) continue;
+            lanes[token.id % kChoiceLanes] += token.weight;
+        }
+        sums.push_back(0);
+        for (const double lane : lanes) sums.back() += lane;
+    }
+    return sums;
+}
+double mass_of(const std::vector<Token>& tokens) {
+    double mass = 0;
+    for (const double sum : block_sums(tokens)) mass += sum;
+    return mass;
+}
+
+// The token that passes the point: of all in order of ids the block first, then the token in it.
+int32_t passes(double point, const std::vector<Token>& tokens, const std::vector<double>& sums) {
+    int32_t block = 0;
+    double reached = 0;
+    while (static_cast<size_t>(block) + 1 < sums.size() &&
+           reached + sums[static_cast<size_t>(block)] <= point) {
+        reached += sums[static_cast<size_t>(block++)];
+    }
+    for (const Token& token : tokens) {
+        if (token.id < block * kChoiceBlock) continue;
+        reached += token.weight;
+        if (reached > point) return token.id;
+    }
+    return -1;
+}
+
 // The rule as request.h states it: weigh all, sort all, cut, draw from the worst kept to the best (from all in order of
-// ids where nothing cuts).
+// ids where neither top-k nor top-p cuts).
 std::vector<int32_t> plain_draws(const SamplingParams& params, const std::vector<float>& logits,
                                  int count) {
-    struct Token {
-        double weight;
-        int32_t id;
-    };
     const double highest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
     const auto limit = static_cast<size_t>(params.top_k > 0 ? params.top_k : 1 << 30);
     std::vector<Token> tokens;
-    double mass = 0;
     for (size_t i = 0; i < logits.size(); ++i) {
         if (std::isinf(logits[i])) continue;
         const double x =
             (static_cast<double>(logits[i]) - highest) / static_cast<double>(params.temperature);
         tokens.push_back({portable_exp(x), static_cast<int32_t>(i)});
-        mass += tokens.back().weight;
     }
     const bool cut = limit < tokens.size();
-    if (cut || params.top_p < 1) {
+    const bool sorted = cut || params.top_p < 1;
+    double mass = mass_of(tokens);
+    if (sorted) {
         std::sort(tokens.begin(), tokens.end(), [](const Token& a, const Token& b) {
             return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
         });
@@ -67,12 +104,18 @@ std::vector<int32_t> plain_draws(const SamplingParams& params, const std::vector
     std::erase_if(tokens, [&](const Token& token) {
         return token.weight < static_cast<double>(params.min_p);
     });
+    const std::vector<double> sums = sorted ? std::vector<double>() : block_sums(tokens);
     mass = 0;
     for (const Token& token : tokens) mass += token.weight;
+    if (!sorted) mass = mass_of(tokens);
     Random random(params.seed);
     std::vector<int32_t> out;
     for (int i = 0; i < count; ++i) {
         const double point = random.unit() * mass;
+        if (!sorted) {
+            out.push_back(passes(point, tokens, sums));
+            continue;
+        }
         double reached = 0;
         size_t at = 0;
         while ((reached += tokens[at].weight) <= point) ++at;

@@ -38,6 +38,12 @@ public:
     Status append(std::span<const TokenId> tokens, std::span<float> logits) override {
         return model_->append(tokens, logits);
     }
+    Status append_to_choose(std::span<const TokenId> tokens, std::span<float> room) override {
+        return model_->append_to_choose(tokens, room);
+    }
+    Result<TokenId> choose(Sampler& sampler, std::span<float> room) override {
+        return model_->choose(sampler, room);
+    }
     void reset() override { model_->reset(); }
 
 private:
