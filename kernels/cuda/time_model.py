@@ -30,6 +30,7 @@ NODE = 1.3  # or in a graph
 GRAPH = 2.5  # µs before the first of a graph
 HOST_LAUNCH, HOST_GRAPH = 2.0, 4.0  # µs of the host
 CODE_INSTRUCTIONS = 4.8  # of a lane for a weight of FP8 or FP4 on sm_90 (tile_product.cu)
+CHAIN_CYCLES = 8  # from an addition of doubles to one that needs its sum, assumed
 SCORE_INSTRUCTIONS = 36  # of a warp for an entry and 64 heads (indexer.cu)
 
 BYTES = {"FP8": 1 + 1 / (128 * 128), "FP4": 1 / 2 + 1 / 32, "BF16": 2.0}
@@ -170,6 +171,16 @@ def mixture(m, c):
     m.add("combine", "mixture", moved=2 * d * (experts + 2))
 
 
+def choice(m, vocabulary):
+    """Of a token, with top-p; its kernels' reads stay in L2, but are counted."""
+    blocks = -(-vocabulary // 256)
+    m.add("score", "choice", moved=12 * vocabulary)
+    m.add("weigh", "choice", moved=16 * vocabulary)
+    m.add("gather", "choice", moved=8 * vocabulary)
+    # One thread of the GPU adds up what the blocks have.
+    m.add("draw", "choice", moved=20 * blocks, instructions=blocks * CHAIN_CYCLES * INSTRUCTIONS / 1755)
+
+
 def step(c, position):
     m, d = Model(), c["hidden_size"]
     m.add("count", "positions, visible entries", count=2, moved=4)
@@ -187,6 +198,7 @@ def step(c, position):
     m.add("head", "hc_head", moved=10 * d)
     m.add("rms_norm", "head", moved=6 * d)
     m.product("head", "BF16", c["vocab_size"], d, out_bytes=4)
+    choice(m, c["vocab_size"])
     return m
 
 

@@ -33,6 +33,7 @@ OWN, PRODUCT = "*/kernels_test.cpp", "*/product_test.cpp"
 EXPERTS, LISTS = "*/cuda/experts_test.cpp", "*/cuda/lists_test.cpp"
 SLOTS = "*/cuda/gpu_experts_test.cpp,*/cuda/gpu_experts_simulated_test.cpp"
 GRAPH = "*/cuda/graph_test.cpp"
+CHOICE = "*/cuda/sampler_test.cpp"
 ATTENTION, INDEXER, STAGES = "*/cpu_attention_test.cpp", "*/cpu_indexer_test.cpp", "*/cuda/indexer_test.cpp"
 
 MUTATIONS = [
@@ -249,6 +250,24 @@ MUTATIONS = [
     Mutation("an event recorded on no stream", "stream.cu",
              "cudaEventRecord(event_of(handle_), static_cast<cudaStream_t>(stream.handle))", "cudaEventRecord(event_of(handle_), nullptr)",
              "stream.cu", SLOTS, "a slot that is filled again*"),
+    Mutation("scores adjusted without a barrier", "choice.cu",
+             "    __syncthreads();\n    Scored own{-kInfinity, kNoToken};\n    if (token", "    Scored own{-kInfinity, kNoToken};\n    if (token",
+             "choice.cu", CHOICE, "bias and penalties*"),
+    Mutation("weights of a block added up without a barrier", "choice.cu",
+             "    weights[thread] = weight;\n    __syncthreads();", "    weights[thread] = weight;", "choice.cu", CHOICE, "tokens chosen*"),
+    Mutation("candidates sorted without a barrier", "choice.cu",
+             "                c.tokens[high] = a.token;\n            }\n            __syncthreads();",
+             "                c.tokens[high] = a.token;\n            }", "choice.cu", CHOICE, "tokens chosen*"),
+    Mutation("equal tokens by the higher id", "choice.cu",
+             "a.score > b.score : a.token < b.token;", "a.score > b.score : a.token > b.token;", "choice.cu", CHOICE, "tokens chosen*"),
+    Mutation("the sum of half of a block", "choice.cu",
+             "i < kChoiceBlock; i += kChoiceLanes) sum", "i < kChoiceBlock / 2; i += kChoiceLanes) sum", "choice.cu", CHOICE, "tokens chosen*"),
+    Mutation("candidates without the last bin", "choice.cu",
+             "bin_of(weight) > last_bin", "bin_of(weight) >= last_bin", "choice.cu", CHOICE, "tokens chosen*"),
+    Mutation("banned tokens count for top-k", "choice.cu",
+             "if (t.sorted && score > -kInfinity)", "if (t.sorted && score >= -kInfinity)", "choice.cu", CHOICE, "tokens chosen*"),
+    Mutation("a set that does not reach top-p", "choice.cu",
+             "if (!cut && reached < t.top_p * mass) return -1;", "", "choice.cu", CHOICE, "what a GPU*"),
     Mutation("memory unpinned under a copy", "cuda_ops.cu",
              "        static_cast<void>(cudaDeviceSynchronize());\n", "", "cuda_ops.cu", SLOTS, "memory is unpinned*"),
 ]
@@ -265,7 +284,7 @@ KINDS = {
     "the wrong index": ["jobs of other experts not counted", "scales of FP4 by the wrong index", "comb turned over", "overlapped channels not shifted"],
     "a rounding left out": ["a head's factor not rounded", "weights of values not rounded"],
     "the order of a sum": ["a row alone is summed in another way", "experts summed in the order of choice"],
-    "ties": ["ties go to the higher id"],
+    "ties": ["ties go to the higher id", "equal tokens by the higher id"],
     "what is absent": ["experts that are not there are computed", "absent picks in the list"],
     "the order of streams": ["a slot filled while experts in it are computed", "experts computed before they are there",
                              "an event recorded on no stream", "memory unpinned under a copy"],

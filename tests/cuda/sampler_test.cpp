@@ -189,6 +189,9 @@ TEST_CASE("what a GPU does not decide the host does, from the same place of the 
     CHECK(choices.check({.seed = 5}, {flat, flat}) == 2);
     CHECK(choices.check({.top_k = cuda::kTopKMax + 1, .seed = 5},
                         {row(random, 4000, Kind::kBell)}) == 0);
+    // Those that are sorted have less than top-p asks for.
+    CHECK(choices.check({.temperature = 9, .top_p = 0.95F, .seed = 7},
+                        rows(random, 4000, Kind::kBell, 6)) == 0);
     // Decided and not in turn.
     CHECK(choices.check({.top_p = 0.9F, .seed = 6}, {row(random, 4000, Kind::kOneAhead), flat,
                                                      row(random, 4000, Kind::kOneAhead), flat}) ==
