@@ -179,6 +179,40 @@ TEST_CASE("weights that are subnormal or 0 are sorted and drawn as on the host")
           1);
 }
 
+// The best token weighs 1 and all others together 1, as nearly as doubles can say: whether the best alone reaches half of
+// the mass hangs on the last bit of the sum. Logit and bias together have twice the bits of a float.
+TEST_CASE("a set that just reaches top-p is the host's: sums have one order") {
+    Random random(16);
+    constexpr size_t kVocabulary = 700;
+    Choices choices(kVocabulary);
+    int of_one = 0;
+    for (int round = 0; round < 100; ++round) {
+        std::vector<double> weights(kVocabulary);
+        double rest = 0;
+        for (double& weight : weights) rest += weight = 0.1 + random.unit();
+        const size_t best = random.below(kVocabulary / 2);
+        const size_t second = kVocabulary / 2 + random.below(kVocabulary / 2);
+        rest -= weights[best] + weights[second];
+        SamplingParams params{.top_p = 0.5F, .seed = random.next()};
+        std::vector<float> logits(kVocabulary);
+        for (size_t i = 0; i < kVocabulary; ++i) {
+            const double weight = i == best ? 1 : i == second ? 0.6 : 0.4 * weights[i] / rest;
+            const double score = std::log(weight);
+            logits[i] = static_cast<float>(score);
+            const auto bias = static_cast<float>(score - static_cast<double>(logits[i]));
+            params.logit_bias.emplace_back(TokenId{static_cast<int32_t>(i)}, bias);
+        }
+        CHECK(choices.check(params, {logits, logits, logits, logits}) == 4);
+        Sampler sampler(params, kVocabulary, {});
+        bool one = true;
+        for (int i = 0; i < 20; ++i)
+            one = one && sampler.sample(logits)->value == static_cast<int32_t>(best);
+        of_one += one ? 1 : 0;
+    }
+    CHECK(of_one > 20);
+    CHECK(of_one < 80);
+}
+
 TEST_CASE("what a GPU does not decide the host does, from the same place of the random numbers") {
     Random random(15);
     Choices choices(4000);
