@@ -8,9 +8,11 @@
 // these were made with; their work is done in the order of those ops' calls, except for fills, which go on beside it.
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "core/base/result.h"
 #include "core/base/types.h"
@@ -18,12 +20,43 @@
 
 namespace millrace {
 
+class FormatSet {
+public:
+    constexpr FormatSet() = default;
+    constexpr FormatSet(std::initializer_list<WeightFormat> formats) {
+        for (const WeightFormat format : formats) add(format);
+    }
+    constexpr void add(WeightFormat format) { bits_ |= 1U << static_cast<int>(format); }
+    [[nodiscard]] constexpr bool has(WeightFormat format) const {
+        return (bits_ >> static_cast<int>(format) & 1U) != 0;
+    }
+    [[nodiscard]] constexpr bool empty() const { return bits_ == 0; }
+
+private:
+    uint32_t bits_ = 0;
+};
+
+// What formats experts have: a launch for each. w1 and w3 of one expert have the same.
+struct ExpertFormats {
+    FormatSet gate_up, down;
+    void add(const ExpertWeights& expert) {
+        gate_up.add(expert.w1.format);
+        down.add(expert.w2.format);
+    }
+    [[nodiscard]] bool has(const ExpertWeights& expert) const {
+        return gate_up.has(expert.w1.format) && down.has(expert.w2.format);
+    }
+};
+
 struct GpuExpertSizes {
     int64_t hidden = 0, inner = 0;
     int32_t tables = 0;       // each with
     int32_t experts = 0;      //   entries for so many
     uint64_t slot_bytes = 0;  // gpu_slot_bytes of the largest
     int64_t pairs = 0;        // of a row and one of its experts, at most, in one compute
+    // Of each table, what the experts have that it may name: what a compute launches follows from this and from shapes, so
+    // that it may be recorded (Ops::begin_recording). Which experts are there is read when it is replayed.
+    std::vector<ExpertFormats> formats;
 };
 
 // What an expert takes in a slot: its matrices and scales, row by row, each at a multiple of 256 bytes. Only formats and
@@ -54,7 +87,7 @@ public:
     // What is computed from now on finds the slot filled: the GPU waits, the caller does not.
     virtual void wait_for(int32_t slot) = 0;
 
-    // From now on `table` has the expert in this slot, or nowhere.
+    // From now on `table` has the expert in this slot, or nowhere. The expert has formats of the table's.
     [[nodiscard]] virtual Status set(int32_t table, ExpertId expert,
                                      std::optional<int32_t> slot) = 0;
 

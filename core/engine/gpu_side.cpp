@@ -10,15 +10,18 @@ namespace {
 // Left alone where nobody named a budget: for what others do with the GPU, and for the driver's own.
 constexpr uint64_t kSpareBytes = uint64_t{512} << 20;
 
-// The largest expert's formats and shapes. Those of a store may differ within a layer.
+// Formats and shapes alone.
+ExpertWeights shape_of(const ExpertRecord& record) {
+    return {.w1 = record.w1.layout, .w2 = record.w2.layout, .w3 = record.w3.layout};
+}
+
+// The largest expert's. Those of a store may differ within a layer.
 ExpertWeights largest_expert(const ExpertSource& source) {
     ExpertWeights largest;
     uint64_t most = 0;
     for (int32_t layer = 0; layer < source.layers(); ++layer) {
         for (int32_t e = 0; e < source.experts(); ++e) {
-            const ExpertRecord& record = source.record({{layer}, {e}});
-            const ExpertWeights expert{
-                .w1 = record.w1.layout, .w2 = record.w2.layout, .w3 = record.w3.layout};
+            const ExpertWeights expert = shape_of(source.record({{layer}, {e}}));
             const uint64_t bytes = gpu_slot_bytes(expert);
             if (bytes <= most) continue;
             most = bytes;
@@ -26,6 +29,21 @@ ExpertWeights largest_expert(const ExpertSource& source) {
         }
     }
     return largest;
+}
+
+// Of each layer's table, and of those behind them, through which experts of all layers pass.
+std::vector<ExpertFormats> formats_of(const ExpertSource& source) {
+    std::vector<ExpertFormats> out(static_cast<size_t>(source.layers()));
+    ExpertFormats all;
+    for (int32_t layer = 0; layer < source.layers(); ++layer) {
+        for (int32_t e = 0; e < source.experts(); ++e) {
+            const ExpertWeights expert = shape_of(source.record({{layer}, {e}}));
+            out[static_cast<size_t>(layer)].add(expert);
+            all.add(expert);
+        }
+    }
+    out.resize(out.size() + GpuTier::kPassingTables, all);
+    return out;
 }
 
 }  // namespace
@@ -43,7 +61,8 @@ GpuExpertSizes gpu_expert_sizes(const ExpertSource& source, int64_t pairs) {
             .tables = source.layers() + GpuTier::kPassingTables,
             .experts = source.experts(),
             .slot_bytes = gpu_slot_bytes(expert),
-            .pairs = pairs};
+            .pairs = pairs,
+            .formats = formats_of(source)};
 }
 
 Result<std::unique_ptr<GpuSide>> GpuSide::open(const GpuOptions& options, const Parts& parts,

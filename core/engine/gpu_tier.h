@@ -64,6 +64,7 @@ public:
     [[nodiscard]] Status begin_layer();
     // Whether the GPU computes this expert in this layer, in the call below.
     [[nodiscard]] bool has(ExpertKey key) const { return slots_.find(key).has_value(); }
+    // Computes what is there when the GPU comes to it, so that it may be recorded (Ops::begin_recording).
     void compute(LayerId layer, const RoutedRows& rows);
     void observe(LayerId layer, MatrixView<const uint8_t> ranks, int32_t chosen) {
         slots_.observe(layer, ranks, chosen);

@@ -350,8 +350,8 @@ __global__ void __launch_bounds__(kTileWarps* kWarp) down_kernel(PairsTask t) {
 }
 
 template <int kTiles>
-void launch_pairs(const PairsTask& task, const FormatSet& gate_up, const FormatSet& down,
-                  int64_t jobs, Stream stream) {
+void launch_pairs(const PairsTask& task, const ExpertFormats& formats, int64_t jobs,
+                  Stream stream) {
     const auto config = [&](int64_t outputs, uint32_t matrices) {
         const uint32_t warps = matrices * kTileWarps;
         return LaunchConfig{
@@ -360,6 +360,7 @@ void launch_pairs(const PairsTask& task, const FormatSet& gate_up, const FormatS
             shared_bytes_of(static_cast<int>(matrices), kTiles)};
     };
     const LaunchConfig first = config(task.inner, 2), second = config(task.hidden, 1);
+    const auto& [gate_up, down] = formats;
     using enum WeightFormat;
     if (gate_up.has(kFp8)) launch<gate_up_kernel<kFp8, kTiles>>(first, stream, task);
     if (gate_up.has(kFp4)) launch<gate_up_kernel<kFp4, kTiles>>(first, stream, task);
@@ -374,9 +375,8 @@ void launch_pairs(const PairsTask& task, const FormatSet& gate_up, const FormatS
 }
 
 // Everything of `task` is set but jobs and order.
-void run_pairs(PairsTask task, int64_t rows, int64_t pairs, const FormatSet& gate_up,
-               const FormatSet& down, const ExpertScratch& parts, const DeviceMemory& scratch,
-               Stream stream) {
+void run_pairs(PairsTask task, int64_t rows, int64_t pairs, const ExpertFormats& formats,
+               const ExpertScratch& parts, const DeviceMemory& scratch, Stream stream) {
     static_assert(kTileWarps * kShortRing * kStageBytes >=
                   kExpertTiles * kTileRows * kSumsStride * 4);
     ENSURE(task.hidden % kBlockOutputs == 0 && task.inner % kBlockOutputs == 0 &&
@@ -404,9 +404,9 @@ void run_pairs(PairsTask task, int64_t rows, int64_t pairs, const FormatSet& gat
         task.order = group.order;
     }
     if (config.tiles == 1) {
-        launch_pairs<1>(task, gate_up, down, config.jobs, stream);
+        launch_pairs<1>(task, formats, config.jobs, stream);
     } else {
-        launch_pairs<kExpertTiles>(task, gate_up, down, config.jobs, stream);
+        launch_pairs<kExpertTiles>(task, formats, config.jobs, stream);
     }
 }
 
@@ -415,7 +415,7 @@ void run_calls(const LinearInput& x, std::span<const ExpertCall> calls, float li
                const DeviceMemory& scratch, Stream stream) {
     CallsTask list{};
     PairsTask task{};
-    FormatSet gate_up, down;
+    ExpertFormats formats;
     task.hidden = calls.front().weights.w1.cols;
     task.inner = calls.front().weights.w1.rows;
     for (const ExpertCall& call : calls) {
@@ -428,8 +428,7 @@ void run_calls(const LinearInput& x, std::span<const ExpertCall> calls, float li
         list.calls[list.count++] = {call.weights,  call.rows.data(), call.route_weights.data(),
                                     call.out.data, call.out.stride,  list.pairs};
         list.pairs += static_cast<int32_t>(n);
-        gate_up.add(call.weights.w1.format);
-        down.add(call.weights.w2.format);
+        formats.add(call.weights);
     }
     if (list.pairs == 0) return;
     const ExpertScratch parts = expert_scratch(list.pairs, task.inner, kCallsTogether);
@@ -453,7 +452,7 @@ void run_calls(const LinearInput& x, std::span<const ExpertCall> calls, float li
     task.limit = limit;
     // Of calls with one row each every pair is an expert of its own: nothing to group.
     const int64_t rows = list.pairs == list.count ? 1 : list.pairs;
-    run_pairs(task, rows, list.pairs, gate_up, down, parts, scratch, stream);
+    run_pairs(task, rows, list.pairs, formats, parts, scratch, stream);
 }
 
 }  // namespace
@@ -482,7 +481,7 @@ void experts(const ExpertTable& table, const Fp8Rows& x, MatrixView<const int32_
     task.limit = limit;
     const ExpertScratch parts = expert_scratch(pairs, table.inner, task.experts_count);
     ENSURE(parts.bytes <= static_cast<int64_t>(scratch.bytes()));
-    run_pairs(task, ids.rows, pairs, table.gate_up, table.down, parts, scratch, stream);
+    run_pairs(task, ids.rows, pairs, table.formats, parts, scratch, stream);
 }
 
 void experts(const LinearInput& x, std::span<const ExpertCall> calls, float limit,

@@ -11,13 +11,13 @@
 // have one format, w2 may have another: FP8, FP4 and low-bit ones. Hidden and inner columns are multiples of 128.
 
 #include <cstdint>
-#include <initializer_list>
 #include <span>
 
 #include "core/base/tensor.h"
 #include "kernels/cuda/config.h"
 #include "kernels/cuda/device_memory.h"
 #include "kernels/cuda/stream.h"
+#include "kernels/gpu_experts.h"
 #include "kernels/ops.h"
 
 namespace millrace::cuda {
@@ -25,31 +25,12 @@ namespace millrace::cuda {
 inline constexpr int kExpertsTotalMax = 1024;  // of a layer
 inline constexpr int kCallsTogether = 24;      // calls that share their launches
 
-inline constexpr size_t kWeightFormats = static_cast<size_t>(WeightFormat::kQ2v) + 1;
-
-class FormatSet {
-public:
-    constexpr FormatSet() = default;
-    constexpr FormatSet(std::initializer_list<WeightFormat> formats) {
-        for (const WeightFormat format : formats) add(format);
-    }
-    constexpr void add(WeightFormat format) { bits_ |= 1U << static_cast<int>(format); }
-    [[nodiscard]] constexpr bool has(WeightFormat format) const {
-        return (bits_ >> static_cast<int>(format) & 1U) != 0;
-    }
-    [[nodiscard]] constexpr bool empty() const { return bits_ == 0; }
-
-private:
-    uint32_t bits_ = 0;
-};
-
 // The experts of a layer, those that are not in the GPU's memory with null codes of w1.
 struct ExpertTable {
     std::span<const ExpertWeights> experts;  // in the GPU's memory, too
     int64_t hidden = 0;
     int64_t inner = 0;
-    // What formats the experts that are there may have: a launch for each.
-    FormatSet gate_up, down;
+    ExpertFormats formats;  // of those that may be there
 };
 
 // Whether there are kernels for this expert: formats, shapes, alignment of codes.

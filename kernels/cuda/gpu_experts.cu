@@ -22,19 +22,12 @@ Error lost_unless_full(const Error& error) {
     return {ErrorCode::kDeviceLost, error.message};
 }
 
-FormatSet formats_of(const std::array<int32_t, kWeightFormats>& counts) {
-    FormatSet out;
-    for (size_t f = 0; f < counts.size(); ++f) {
-        if (counts[f] > 0) out.add(static_cast<WeightFormat>(f));
-    }
-    return out;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<CudaExperts>> CudaExperts::create(const GpuExpertSizes& sizes,
                                                          Stream compute) {
-    ENSURE(sizes.tables > 0 && sizes.experts > 0 && sizes.pairs > 0);
+    ENSURE(sizes.tables > 0 && sizes.experts > 0 && sizes.pairs > 0 &&
+           sizes.formats.size() == static_cast<size_t>(sizes.tables));
     if (sizes.hidden % kBlockOutputs != 0 || sizes.inner % kBlockOutputs != 0 ||
         sizes.experts > kExpertsTotalMax) {
         return Error{ErrorCode::kUnsupported,
@@ -52,7 +45,6 @@ Result<std::unique_ptr<CudaExperts>> CudaExperts::create(const GpuExpertSizes& s
     out->scratch_ = TRY(DeviceMemory::allocate(
         static_cast<size_t>(expert_scratch_bytes(sizes.pairs, sizes.inner, sizes.experts))));
     out->entries_.assign(entries, kNowhere);
-    out->counts_.resize(static_cast<size_t>(sizes.tables));
     TRY(out->clear_tables());
     return Result<std::unique_ptr<CudaExperts>>(std::move(out));
 }
@@ -122,11 +114,9 @@ Status CudaExperts::fill(int32_t slot, const ExpertWeights& from) {
         TRY(status_after(cudaMemcpyAsync(room + copy.offset, copy.from, copy.bytes,
                                          cudaMemcpyHostToDevice, handle_of(fills))));
     }
-    if (computed_since_) {
-        computed_.record(compute_);
-        computed_.hold(fills);
-        computed_since_ = false;
-    }
+    // Also where nothing was computed since the last fill, which nobody knows of what is replayed.
+    computed_.record(compute_);
+    computed_.hold(fills);
     fill_slot(slot_task(from, placed.weights, copies, room), fills);
     to.filled.record(fills);
     TRY(status_after(cudaSuccess));
@@ -153,26 +143,19 @@ void CudaExperts::wait_for(int32_t slot) {
     if (!of.landed) of.filled.hold(compute_);
 }
 
-void CudaExperts::count(int32_t table, int32_t slot, int32_t by) {
-    Slot& of = slot_at(slot);
-    FormatCounts& counts = counts_[static_cast<size_t>(table)];
-    of.entries += by;
-    counts.gate_up[static_cast<size_t>(of.weights.w1.format)] += by;
-    counts.down[static_cast<size_t>(of.weights.w2.format)] += by;
-}
-
 Status CudaExperts::set(int32_t table, ExpertId expert, std::optional<int32_t> slot) {
     ENSURE(table >= 0 && table < sizes_.tables && expert.value >= 0 &&
            expert.value < sizes_.experts);
-    ENSURE(!slot || slot_at(*slot).weights.w1.codes != nullptr);
+    ENSURE(!slot || (slot_at(*slot).weights.w1.codes != nullptr &&
+                     sizes_.formats[static_cast<size_t>(table)].has(slot_at(*slot).weights)));
     const size_t place = static_cast<size_t>(table) * static_cast<size_t>(sizes_.experts) +
                          static_cast<size_t>(expert.value);
     int32_t& entry = entries_[place];
     const int32_t wanted = slot.value_or(kNowhere);
     if (entry == wanted) return {};
-    if (entry != kNowhere) count(table, entry, -1);
+    if (entry != kNowhere) slot_at(entry).entries -= 1;
     entry = wanted;
-    if (entry != kNowhere) count(table, entry, 1);
+    if (entry != kNowhere) slot_at(entry).entries += 1;
     const ExpertWeights weights = entry == kNowhere ? ExpertWeights{} : slot_at(entry).weights;
     write_entry(tables_.as<ExpertWeights>() + place, weights, compute_);
     return status_of_gpu(cudaPeekAtLastError());
@@ -182,16 +165,12 @@ void CudaExperts::compute(int32_t table, const Fp8Rows& x, MatrixView<const int3
                           MatrixView<const float> weights, float limit, MatrixView<Bf16> out) {
     ENSURE(table >= 0 && table < sizes_.tables && ids.rows * ids.cols <= sizes_.pairs);
     const auto experts_count = static_cast<size_t>(sizes_.experts);
-    const FormatCounts& counts = counts_[static_cast<size_t>(table)];
     const ExpertTable of{
         {tables_.as<ExpertWeights>() + static_cast<size_t>(table) * experts_count, experts_count},
         sizes_.hidden,
         sizes_.inner,
-        formats_of(counts.gate_up),
-        formats_of(counts.down)};
-    if (of.gate_up.empty()) return;  // no expert is there
+        sizes_.formats[static_cast<size_t>(table)]};
     experts(of, x, ids, weights, limit, out, scratch_, compute_);
-    computed_since_ = true;
 }
 
 }  // namespace millrace::cuda

@@ -6,9 +6,8 @@
 //   a layer's experts ── entries of a table ─────────────┘          the ops' stream
 //
 // The copies wait for nothing but earlier fills; the kernel behind them waits, by an event, for what was computed with the
-// slots before. A fill is a few calls of the runtime (most often a copy, a kernel, an event), none of which waits.
+// slots before, launched or replayed. A fill is a few calls of the runtime (most often a copy, a kernel, an event), none of which waits.
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -52,25 +51,18 @@ private:
         DeviceMemory memory;
         int32_t slots = 0;
     };
-    // How many experts of a table have a format.
-    struct FormatCounts {
-        std::array<int32_t, kWeightFormats> gate_up{}, down{};
-    };
     static constexpr int32_t kNowhere = -1;
 
     CudaExperts(const GpuExpertSizes& sizes, Stream compute) : sizes_(sizes), compute_(compute) {}
     [[nodiscard]] Status clear_tables();
     [[nodiscard]] Slot& slot_at(int32_t slot);
-    void count(int32_t table, int32_t slot, int32_t by);
 
     GpuExpertSizes sizes_;
     Stream compute_;
     OwnStream fills_;
-    Event computed_;               // with slots
-    bool computed_since_ = false;  // since the last fill
+    Event computed_;  // all that was told before a fill
     DeviceMemory tables_, room_, scratch_;
     std::vector<int32_t> entries_;  // slots, of all tables
-    std::vector<FormatCounts> counts_;
     std::vector<Slab> slabs_;
     std::vector<Slot> slots_;
 };

@@ -25,9 +25,9 @@ struct Layer {
     struct Formats {
         WeightFormat gate_up, down;
     };
-    Layer(Inputs& in, int64_t count, std::initializer_list<Formats> formats) {
+    Layer(Inputs& in, int64_t count, std::initializer_list<Formats> in_turn) {
         for (int64_t e = 0; e < count; ++e) {
-            const Formats& of = formats.begin()[static_cast<size_t>(e) % formats.size()];
+            const Formats& of = in_turn.begin()[static_cast<size_t>(e) % in_turn.size()];
             const auto matrix = [&](WeightFormat format, int64_t outputs, int64_t cols) {
                 const LinearWeight plain =
                     in.weight(format, ScaleFormat::kE8m0, outputs, cols, bytes.emplace_back());
@@ -41,13 +41,12 @@ struct Layer {
             weights.w1 = matrix(of.gate_up, kInner, kHidden);
             weights.w3 = matrix(of.gate_up, kInner, kHidden);
             weights.w2 = matrix(of.down, kHidden, kInner);
-            gate_up.add(of.gate_up);
-            down.add(of.down);
+            formats.add(weights);
         }
     }
     std::list<Bytes> bytes;
     std::vector<ExpertWeights> experts;
-    cuda::FormatSet gate_up, down;
+    ExpertFormats formats;
 };
 
 // Rows, what the router says of them, and what comes out.
@@ -91,7 +90,7 @@ std::vector<Bf16> by_table(const Layer& layer, Routed& routed, int64_t first, in
     }
     const auto experts = static_cast<int64_t>(on_gpu.size());
     const cuda::ExpertTable table{s.in(std::span<const ExpertWeights>(on_gpu)), kHidden, kInner,
-                                  layer.gate_up, layer.down};
+                                  layer.formats};
     const auto scratch = *cuda::DeviceMemory::allocate(
         static_cast<size_t>(cuda::expert_scratch_bytes(count * k, kInner, experts)));
     const Fp8Rows& q = routed.quantised->input.quantised;

@@ -94,12 +94,22 @@ inline uint64_t slot_bytes_of_all(Inputs& in) {
     return most;
 }
 
+inline ExpertFormats formats_of_all() {
+    ExpertFormats out;
+    for (const Formats& formats : kAll) {
+        out.gate_up.add(formats.gate_up);
+        out.down.add(formats.down);
+    }
+    return out;
+}
+
 // A GPU (with a number above 0 in the simulator alone) with ops, experts, and rows that the router has sent to them.
 struct Experts : Properties {
     explicit Experts(uint64_t seed = 0, int number = 0) : watched(seed) {
         if (number > 0) cuda_sim::set_card({.count = number + 1});
         gpu = *make_cuda_ops(number, kSizes);
         sizes.slot_bytes = slot_bytes_of_all(in);
+        sizes.formats.assign(static_cast<size_t>(sizes.tables), formats_of_all());
         experts = *gpu->make_experts(sizes);
         Rows<Bf16> rows(kTokens, kHidden);
         in.bf16(rows);
@@ -173,8 +183,12 @@ struct Experts : Properties {
 
     test::WatchedGpu watched;
     std::unique_ptr<GpuOps> gpu;
-    GpuExpertSizes sizes{
-        .hidden = kHidden, .inner = kInner, .tables = 2, .experts = kExperts, .pairs = kPairs};
+    GpuExpertSizes sizes{.hidden = kHidden,
+                         .inner = kInner,
+                         .tables = 2,
+                         .experts = kExperts,
+                         .pairs = kPairs,
+                         .formats = {}};
     std::unique_ptr<GpuExperts> experts;
     std::list<OpsMemory> memory;
     Fp8Rows x;

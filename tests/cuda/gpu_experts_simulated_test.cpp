@@ -105,7 +105,8 @@ TEST_CASE("ops and experts allocate what they say, neither more nor less") {
                                 .tables = 5,
                                 .experts = 9,
                                 .slot_bytes = 1024 * 256,
-                                .pairs = sizes.rows * 3};
+                                .pairs = sizes.rows * 3,
+                                .formats = std::vector<ExpertFormats>(5, formats_of_all())};
         const uint64_t without = free_bytes();
         const auto experts = *gpu->make_experts(of);
         CHECK(without - free_bytes() == gpu_expert_bytes(of));
@@ -174,8 +175,13 @@ TEST_CASE("a GPU that is lost while ops and experts are made leaves nothing behi
     const test::WatchedGpu watched(0);
     const auto free_bytes = [] { return list_gpus()->front().free_bytes; };
     const uint64_t before = free_bytes();
-    const GpuExpertSizes sizes{
-        .hidden = 256, .inner = 128, .tables = 1, .experts = 2, .slot_bytes = 1024, .pairs = 4};
+    const GpuExpertSizes sizes{.hidden = 256,
+                               .inner = 128,
+                               .tables = 1,
+                               .experts = 2,
+                               .slot_bytes = 1024,
+                               .pairs = 4,
+                               .formats = {formats_of_all()}};
     int made = 0;
     for (int64_t calls = 0; calls < 40; ++calls) {
         CAPTURE(calls);

@@ -103,6 +103,53 @@ TEST_CASE_FIXTURE(Experts, "experts of all formats compute from slots as from an
     CHECK(result(compute(1, all_are(1))) == expected(*at(2)));
 }
 
+TEST_CASE_FIXTURE(Experts, "tables of other formats launch what their own experts have") {
+    const HostExpert first(in, kAll[0], Lie::kRecord), second(in, kAll[1], Lie::kRecord);
+    sizes.formats.assign(2, {});
+    sizes.formats[0].add(first.weights);
+    sizes.formats[1].add(second.weights);
+    experts = *gpu->make_experts(sizes);
+    REQUIRE(experts->grow(2).ok());
+    place(0, first, 0, 1);
+    place(1, second, 1, 1);
+    CHECK(result(compute(0, all_are(1))) == expected(first));
+    CHECK(result(compute(1, all_are(1))) == expected(second));
+}
+
+TEST_CASE("what was computed by a recording that is replayed has the old expert, then the new") {
+    for (uint64_t seed = 0; seed < 8; ++seed) {
+        CAPTURE(seed);
+        Experts t(seed);
+        const HostExpert old(t.in, kAll[0], Lie::kRecord);
+        HostExpert fresh(t.in, kAll[seed % 5], Lie::kRecord);
+        const auto pinned = *t.gpu->pin(fresh.record);
+        REQUIRE(t.experts->grow(1).ok());
+        const std::vector<Bf16> marks(kPairs * kHidden, kMark);
+        const MatrixView<Bf16> out(t.upload(std::span(marks)), kPairs, kHidden);
+        const MatrixView<Bf16> before(t.upload(std::span(marks)), kPairs, kHidden);
+        const auto ids = t.all_are(3);
+        const MatrixView<const int32_t> at(t.upload(std::span(ids)), kTokens, kChosen);
+        const MatrixView<const float> routed(t.upload(std::span<const float>(t.routed)), kTokens,
+                                             kChosen);
+        // The table has nothing yet.
+        REQUIRE(t.gpu->begin_recording());
+        t.experts->compute(0, t.x, at, routed, kLimit, out);
+        const auto recording = t.gpu->end_recording();
+        REQUIRE(recording != nullptr);
+        t.gpu->replay(*recording);
+        t.gpu->copy(before.data, out.data, marks.size() * sizeof(Bf16));
+        CHECK(t.result(before) == marks);
+        t.place(0, old, 0, 3);
+        t.gpu->replay(*recording);
+        t.gpu->copy(before.data, out.data, marks.size() * sizeof(Bf16));
+        REQUIRE(t.experts->set(0, {3}, std::nullopt).ok());
+        t.place(0, fresh, 0, 3);
+        t.gpu->replay(*recording);
+        CHECK(t.result(before) == t.expected(old));
+        CHECK(t.result(out) == t.expected(fresh));
+    }
+}
+
 TEST_CASE(
     "a slot that is filled again: what was computed before has the old expert, then the new") {
     for (uint64_t seed = 0; seed < 8; ++seed) {
