@@ -10,6 +10,18 @@ bool completes_entry(const Chunk& chunk, LayerKind kind) {
     return ratio != 0 && entries_after(chunk.end(), ratio) > entries_after(chunk.first, ratio);
 }
 
+struct TapPlace {
+    Tap what;
+    LayerId layer;
+};
+Status tap_rows(const StepContext& context, StepObserver* observer, const TapPlace& place,
+                MatrixView<const Bf16> rows, const BlockScratch& scratch) {
+    if (!wants_rows(observer)) return {};
+    const MatrixView<Bf16> room(scratch.seen.data, scratch.seen.rows, rows.cols);
+    observer->tap(place.what, place.layer, TRY(on_host(context.ops, rows, room)));
+    return {};
+}
+
 }  // namespace
 
 BlockScratch BlockScratch::take(Arenas& arenas, const ModelConfig& config, int64_t chunk_max,
@@ -49,36 +61,49 @@ void leave_half(const StepContext& context, MatrixView<Bf16> streams, const Half
     context.ops.hc_expand(rows.y, rows.post, rows.comb, streams);
 }
 
-Status run_block(const StepContext& context, const Chunk& chunk, LayerId layer,
-                 const BlockWeights& weights, const Experts& experts, const BlockScratch& scratch,
-                 StepObserver* observer, LayerKv& kv, MatrixView<Bf16> streams) {
-    const auto tap = [&](Tap what, MatrixView<const Bf16> rows) -> Status {
-        if (!wants_rows(observer)) return {};
-        const MatrixView<Bf16> room(scratch.seen.data, scratch.seen.rows, rows.cols);
-        observer->tap(what, layer, TRY(on_host(context.ops, rows, room)));
-        return {};
+Status run_block(const BlockCall& call, LayerKv& kv, MatrixView<Bf16> streams) {
+    const auto& [context, chunk, layer, weights, experts, scratch, observer, before] = call;
+    HalfRows rows(scratch, streams.rows);
+    rows.x = moe_input(scratch.moe, rows.x);
+    MoeHalf moe({context, chunk, layer, weights.moe, rows.x, experts, scratch.moe, observer});
+    TRY(moe.prepare());
+    const auto to_choice = [&]() -> Status {
+        const auto tap = [&](Tap what, MatrixView<const Bf16> seen) {
+            return tap_rows(call.context, call.observer, {what, call.layer}, seen, call.scratch);
+        };
+        if (call.before != nullptr) {
+            TRY(end_block(call.context, *call.before, call.scratch, call.observer, streams));
+        }
+        TRY(run_half(
+            call.context, call.weights.hc_attn, call.weights.attn_norm, streams, call.scratch,
+            call.observer, [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
+                TRY(tap(Tap::kAttentionInput, x));
+                TRY(attend_chunk(call.context, call.chunk, call.layer, call.weights.attention, x,
+                                 kv, call.scratch.attention, call.observer, y));
+                return tap(Tap::kAttentionOutput, y);
+            }));
+        enter_half(call.context, call.weights.hc_ffn, call.weights.ffn_norm, streams, rows,
+                   call.observer);
+        TRY(tap(Tap::kMoeInput, rows.x));
+        return moe.choose();
     };
-    const HalfRows moe(scratch, streams.rows);
-    const auto to_experts = [&]() -> Status {
-        TRY(run_half(context, weights.hc_attn, weights.attn_norm, streams, scratch, observer,
-                     [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
-                         TRY(tap(Tap::kAttentionInput, x));
-                         TRY(attend_chunk(context, chunk, layer, weights.attention, x, kv,
-                                          scratch.attention, observer, y));
-                         return tap(Tap::kAttentionOutput, y);
-                     }));
-        enter_half(context, weights.hc_ffn, weights.ffn_norm, streams, moe, observer);
-        return {};
-    };
-    const RecordingKey key{layer, RecordedPart::kToExperts, completes_entry(chunk, kv.kind)};
-    // Of what is replayed nothing is said by itself.
-    if (chunk.recordings != nullptr) begin_part(observer, StepPart::kHyperConnections);
-    TRY(run_part(chunk.recordings, context.ops, key, to_experts));
-    TRY(tap(Tap::kMoeInput, moe.x));
-    TRY(run_moe(context, chunk, layer, weights.moe, moe.x, experts, scratch.moe, observer, moe.y));
-    TRY(tap(Tap::kMoeOutput, moe.y));
-    leave_half(context, streams, moe, observer);
-    return tap(Tap::kBlockOutput, streams);
+    const RecordingKey key{layer, RecordedPart::kToChoice, completes_entry(chunk, kv.kind),
+                           moe.guesses()};
+    // Of what is replayed nothing is said by itself: this is most of it.
+    if (chunk.recordings != nullptr) begin_part(observer, StepPart::kProjections);
+    TRY(run_part(chunk.recordings, context.ops, key, to_choice));
+    return moe.compute();
+}
+
+Status end_block(const StepContext& context, const BlockEnd& end, const BlockScratch& scratch,
+                 StepObserver* observer, MatrixView<Bf16> streams) {
+    const HalfRows rows(scratch, streams.rows);
+    begin_part(observer, StepPart::kExperts);
+    MoeHalf::sum(context, scratch.moe, rows.y);
+    TRY(tap_rows(context, observer, {Tap::kMoeOutput, end.layer}, rows.y, scratch));
+    leave_half(context, streams, rows, observer);
+    if (end.mean.rows > 0) context.ops.stream_mean(streams, end.mean);
+    return tap_rows(context, observer, {Tap::kBlockOutput, end.layer}, streams, scratch);
 }
 
 }  // namespace millrace

@@ -53,10 +53,29 @@ template <class Half>
     return {};
 }
 
-// Carries the chunk's streams [n, 4d] through one block, in place, and its KV forward.
-[[nodiscard]] Status run_block(const StepContext& context, const Chunk& chunk, LayerId layer,
-                               const BlockWeights& weights, const Experts& experts,
-                               const BlockScratch& scratch, StepObserver* observer, LayerKv& kv,
+// The end of a block: the experts' sum, expand, and the streams' mean where somebody wants it. It may be left to the next
+// one, to be recorded with what comes first there.
+struct BlockEnd {
+    LayerId layer;
+    MatrixView<Bf16> mean;  // [n, d], or none
+};
+
+struct BlockCall {
+    const StepContext& context;
+    const Chunk& chunk;
+    LayerId layer;
+    const BlockWeights& weights;
+    const Experts& experts;
+    const BlockScratch& scratch;
+    StepObserver* observer = nullptr;
+    const BlockEnd* before =
+        nullptr;  // what the block before has left to this one, always the same of a layer
+};
+
+// Carries the chunk's streams [n, 4d] through one block, in place, and its KV forward, but for the block's end.
+[[nodiscard]] Status run_block(const BlockCall& call, LayerKv& kv, MatrixView<Bf16> streams);
+[[nodiscard]] Status end_block(const StepContext& context, const BlockEnd& end,
+                               const BlockScratch& scratch, StepObserver* observer,
                                MatrixView<Bf16> streams);
 
 }  // namespace millrace

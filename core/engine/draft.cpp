@@ -150,6 +150,7 @@ Result<DsparkDrafter::Draft> DsparkDrafter::draft(int64_t last, TokenId next, Kv
     for (size_t i = 0; i < weights().stages.size(); ++i) {
         const BlockWeights& stage = weights().stages[i];
         LayerKv& window = kv.layer(stage_layer(i));
+        const Experts experts = step_.experts();
         TRY(run_half(context, stage.hc_attn, stage.attn_norm, streams_, step_.block_scratch(),
                      step_.observer(), [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
                          attend_block(stage, chunk, window, x, y);
@@ -157,9 +158,9 @@ Result<DsparkDrafter::Draft> DsparkDrafter::draft(int64_t last, TokenId next, Kv
                      }));
         TRY(run_half(context, stage.hc_ffn, stage.ffn_norm, streams_, step_.block_scratch(),
                      step_.observer(), [&](MatrixView<Bf16> x, MatrixView<Bf16> y) -> Status {
-                         return run_moe(context, chunk, stage_layer(i), stage.moe, x,
-                                        step_.experts(), step_.block_scratch().moe,
-                                        step_.observer(), y);
+                         return run_moe({context, chunk, stage_layer(i), stage.moe, x, experts,
+                                         step_.block_scratch().moe, step_.observer()},
+                                        y);
                      }));
     }
     const MatrixView<Bf16> z = step_.reduce_head(streams_, weights().head);

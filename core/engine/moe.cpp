@@ -4,6 +4,7 @@
 
 #include "core/engine/routed.h"
 #include "core/engine/router_ranks.h"
+#include "core/engine/step_recordings.h"
 #include "offload/router_trace.h"
 
 namespace millrace {
@@ -16,15 +17,6 @@ std::span<const int64_t> table_row(const MoeWeights& weights, TokenId token, int
     return weights.tid2eid.subspan(static_cast<size_t>(token.value) * static_cast<size_t>(k),
                                    static_cast<size_t>(k));
 }
-
-// What the router decides, in the ops' memory.
-struct Routing {
-    MatrixView<int32_t> ids;    // [n, k]
-    MatrixView<float> weights;  // [n, k]
-    MatrixView<float> logits;   // of the last rows that are ranked; none of hash layers
-    MatrixView<float> guess;    // of the next layer's router for this layer's input, or no rows
-    Fp8Rows x8;
-};
 
 // The experts that a hash layer's table has for the tokens, where the ops may read them.
 Result<MatrixView<int32_t>> fixed_experts(Ops& ops, const MoeWeights& weights,
@@ -44,37 +36,14 @@ Result<MatrixView<int32_t>> fixed_experts(Ops& ops, const MoeWeights& weights,
     return scratch.fixed.slice_rows(0, n);
 }
 
-Result<Routing> route(const StepContext& context, const Chunk& chunk, const MoeWeights& weights,
-                      MatrixView<const Bf16> x, const MoeScratch& scratch) {
-    Ops& ops = context.ops;
-    const ModelConfig& config = context.config;
-    const int64_t n = chunk.rows();
-    Routing out;
-    const MatrixView<float> logits = scratch.logits.slice_rows(0, n);
-    ops.linear_f32(x, weights.gate, logits);
-    out.x8 = first_rows(scratch.x8, n);
-    ops.quantise(x, out.x8);
-    MatrixView<int32_t> fixed;
-    if (!weights.tid2eid.empty()) {
-        fixed = TRY(fixed_experts(ops, weights, chunk.tokens, scratch));
-    } else {
-        const int64_t ranked = std::min(n, kRankedRows);
-        out.logits = logits.slice_rows(n - ranked, ranked);
-    }
-    out.ids = scratch.ids.slice_rows(0, n);
-    out.weights = scratch.weights.slice_rows(0, n);
-    ops.route(logits, weights.bias, fixed, {config.experts_per_token, config.route_scale}, out.ids,
-              out.weights);
-    return out;
-}
-
-// What the next layer's router says of this layer's input: the streams change little from one to the next. Only for one
-// token; a prompt wants nearly every expert anyway.
-void ask_next(Ops& ops, MatrixView<const Bf16> x, const Experts& experts, const MoeScratch& scratch,
-              Routing& routing) {
-    if (experts.next == nullptr || x.rows > 1 || !experts.cache.wants_guess()) return;
-    routing.guess = scratch.guess;
-    ops.linear_f32(x, experts.next->gate, routing.guess);
+// The first `n` rows of those of a chunk.
+MoeRows first_rows(const MoeRows& all, int64_t n) {
+    return {all.guess,
+            all.logits.slice_rows(0, n),
+            all.ids.slice_rows(0, n),
+            all.weights.slice_rows(0, n),
+            first_rows(all.x8, n),
+            all.x};
 }
 
 void guess_next(LayerId layer, MatrixView<const float> logits, const Experts& experts,
@@ -142,13 +111,6 @@ Status place_outputs(Ops& ops, int64_t count, bool in_order, const MoeScratch& s
     return {};
 }
 
-void run_shared(const StepContext& context, const LinearInput& x, const ExpertWeights& weights,
-                const MoeScratch& scratch, MatrixView<Bf16> out) {
-    const std::span<int32_t> all = scratch.all_rows.first(static_cast<size_t>(out.rows));
-    context.ops.count(all, 0, 1, 1);
-    context.ops.expert(x, all, weights, {}, context.config.swiglu_limit, out);
-}
-
 // Those of `used` that the GPU does not compute already.
 std::span<ExpertId> missing_of(std::span<ExpertId> used, LayerId layer, GpuTier* gpu) {
     if (gpu == nullptr) return used;
@@ -170,18 +132,28 @@ Status go_on(StepWatch* watch, const StepPlace& place) {
     return {};
 }
 
+MoeRows MoeRows::take(Arena& arena, const ModelConfig& config, const MoeRowCounts& counts) {
+    const int64_t n = counts.rows, k = config.experts_per_token;
+    MoeRows r;
+    r.guess = arena.rows<float>(1, config.experts);
+    r.logits = arena.rows<float>(counts.logits, config.experts);
+    r.ids = arena.rows<int32_t>(n, k);
+    r.weights = arena.rows<float>(n, k);
+    r.x8 = take_fp8(arena, n, config.hidden);
+    r.x = arena.rows<Bf16>(counts.inputs, config.hidden);
+    return r;
+}
+
 MoeScratch MoeScratch::take(Arenas& arenas, const ModelConfig& config, int64_t chunk_max) {
     const int64_t n = chunk_max;
     const int64_t k = config.experts_per_token;
     const int64_t ranked = std::min(n, kRankedRows);
     Arena& arena = arenas.ops;
     MoeScratch s;
-    s.x8 = take_fp8(arena, n, config.hidden);
-    s.logits = arena.rows<float>(n, config.experts);
-    s.guess = arena.rows<float>(1, config.experts);
+    s.chunk = MoeRows::take(arena, config, {.rows = n, .logits = n, .inputs = 0});
+    s.one = MoeRows::take(arena, config, {.rows = 1, .logits = 1, .inputs = 1});
+    s.pinned = arenas.pinned;
     s.fixed = arena.rows<int32_t>(n, k);
-    s.ids = arena.rows<int32_t>(n, k);
-    s.weights = arena.rows<float>(n, k);
     s.shared = arena.rows<Bf16>(n, config.hidden);
     s.outputs = arena.rows<Bf16>(n * k, config.hidden);
     s.all_rows = arena.list<int32_t>(n);
@@ -190,13 +162,10 @@ MoeScratch MoeScratch::take(Arenas& arenas, const ModelConfig& config, int64_t c
         s.arriving = arena.rows<Bf16>(arriving, config.hidden);
         s.arriving_places = arena.list<int32_t>(arriving);
     }
-    s.host.x = arenas.copy_rows<Bf16>(n, config.hidden);
-    s.host.x8 = {arenas.copy_rows<uint8_t>(n, config.hidden),
-                 arenas.copy_rows<uint8_t>(n, s.x8.scales.cols)};
-    s.host.logits = arenas.copy_rows<float>(ranked, config.experts);
-    s.host.guess = arenas.copy_rows<float>(1, config.experts);
-    s.host.ids = arenas.copy_rows<int32_t>(n, k);
-    s.host.weights = arenas.copy_rows<float>(n, k);
+    if (arenas.apart) {
+        s.host = MoeRows::take(arenas.host, config, {.rows = n, .logits = ranked, .inputs = n});
+        s.host_one = MoeRows::take(arenas.host, config, {.rows = 1, .logits = 1, .inputs = 1});
+    }
     s.host_fixed = arenas.apart ? arenas.host.rows<int32_t>(n, k) : s.fixed;
     s.host_outputs = arenas.apart ? arenas.host.rows<Bf16>(n * k, config.hidden) : s.outputs;
     Arena& host = arenas.host;
@@ -214,75 +183,138 @@ MoeScratch MoeScratch::take(Arenas& arenas, const ModelConfig& config, int64_t c
     return s;
 }
 
-Status run_moe(const StepContext& context, const Chunk& chunk, LayerId layer,
-               const MoeWeights& weights, MatrixView<const Bf16> x, const Experts& experts,
-               const MoeScratch& scratch, StepObserver* observer, MatrixView<Bf16> y) {
-    Ops& ops = context.ops;
-    const ModelConfig& config = context.config;
-    const int64_t n = chunk.rows();
-    GpuTier* const gpu = wants_rows(observer) ? nullptr : experts.gpu;
-    begin_part(observer, StepPart::kRouter);
-    if (gpu != nullptr) TRY(gpu->begin_layer());
-    Routing routing = TRY(route(context, chunk, weights, x, scratch));
+MoeHalf::MoeHalf(const MoeCall& call)
+    : call_(call),
+      ops_(call.context.ops),
+      gpu_(wants_rows(call.observer) ? nullptr : call.experts.gpu),
+      single_(call.chunk.rows() == 1),
+      of_(single_ ? call.scratch.one : first_rows(call.scratch.chunk, call.chunk.rows())),
+      reads_(ops_) {}
+
+Status MoeHalf::prepare() {
+    const MoeScratch& scratch = call_.scratch;
+    const MoeRows& host = single_ ? scratch.host_one : scratch.host;
+    const int64_t n = call_.chunk.rows(), ranked = std::min(n, kRankedRows);
+    const bool by_table = !call_.weights.tid2eid.empty();
+    if (by_table) fixed_ = TRY(fixed_experts(ops_, call_.weights, call_.chunk.tokens, scratch));
     // The host's own guess comes later, when its reads are under way.
-    if (!ops.on_host()) ask_next(ops, x, experts, scratch, routing);
-
-    const MatrixView<Bf16> shared = scratch.shared.slice_rows(0, n);
-    const auto compute_shared = [&] {
-        begin_part(observer, StepPart::kShared);
-        run_shared(context, {x, routing.x8}, weights.shared, scratch, shared);
-    };
-    // The one wait of a layer for a GPU. What it has to do anyway it is told before.
-    HostReads reads(ops);
-    const MatrixView<int32_t> chosen = reads.add(routing.ids, scratch.host.ids);
-    MoeInput input{{}, reads.add(routing.weights, scratch.host.weights), config.swiglu_limit};
-    MatrixView<const float> logits = reads.add(routing.logits, scratch.host.logits);
-    MatrixView<const float> guess = reads.add(routing.guess, scratch.host.guess);
-    if (gpu == nullptr || !gpu->copies(1)) {
-        input.x.rows = reads.add(x, scratch.host.x);
-        input.x.quantised.codes = reads.add(routing.x8.codes, scratch.host.x8.codes);
-        input.x.quantised.scales = reads.add(routing.x8.scales, scratch.host.x8.scales);
+    if (!ops_.on_host()) decide_guess();
+    host_guess_ = reads_.add(guess_, host.guess);
+    if (!by_table) logits_ = reads_.add(of_.logits.slice_rows(n - ranked, ranked), host.logits);
+    chosen_ = reads_.add(of_.ids, host.ids);
+    input_ = {{}, reads_.add(of_.weights, host.weights), call_.context.config.swiglu_limit};
+    if (gpu_ == nullptr || !gpu_->copies(1)) {
+        input_.x.quantised.codes = reads_.add(of_.x8.codes, host.x8.codes);
+        input_.x.quantised.scales = reads_.add(of_.x8.scales, host.x8.scales);
+        input_.x.rows = reads_.add(call_.x, host.x);
     }
-    const MatrixView<Bf16> outputs = scratch.outputs.slice_rows(0, n * routing.ids.cols);
-    const RoutedRows on_gpu{routing.x8, routing.ids, routing.weights, config.swiglu_limit, outputs};
-    TRY(reads.begin());
-    if (gpu != nullptr) gpu->compute(layer, on_gpu);
-    if (!ops.on_host()) compute_shared();
-    if (gpu != nullptr) TRY(gpu->begin_promotions());
-    if (!ops.on_host()) begin_part(observer, StepPart::kRouter);
-    TRY(reads.end());
+    on_gpu_ = {of_.x8, of_.ids, of_.weights, input_.limit,
+               scratch.outputs.slice_rows(0, n * of_.ids.cols)};
+    return {};
+}
 
-    const MatrixView<const uint8_t> ranks = rank_rows(weights, logits, chosen, scratch);
+// Only for one token; a prompt wants nearly every expert anyway.
+void MoeHalf::decide_guess() {
+    const Experts& experts = call_.experts;
+    if (experts.next != nullptr && single_ && experts.cache.wants_guess()) guess_ = of_.guess;
+}
+
+// What the next layer's router says of this layer's input: the streams change little from one to the next.
+void MoeHalf::ask_next() {
+    if (guesses()) ops_.linear_f32(call_.x, call_.experts.next->gate, guess_);
+}
+
+Status MoeHalf::choose() {
+    const ModelConfig& config = call_.context.config;
+    begin_part(call_.observer, StepPart::kRouter);
+    ops_.linear_f32(call_.x, call_.weights.gate, of_.logits);
+    ops_.quantise(call_.x, of_.x8);
+    ops_.route(of_.logits, call_.weights.bias, fixed_,
+               {config.experts_per_token, config.route_scale}, of_.ids, of_.weights);
+    ask_next();
+    return sends() ? reads_.begin() : Status();
+}
+
+void MoeHalf::compute_shared() {
+    begin_part(call_.observer, StepPart::kShared);
+    const int64_t n = call_.chunk.rows();
+    call_.context.ops.expert({call_.x, of_.x8},
+                             call_.scratch.all_rows.first(static_cast<size_t>(n)),
+                             call_.weights.shared, {}, call_.context.config.swiglu_limit,
+                             call_.scratch.shared.slice_rows(0, n));
+}
+
+// The one wait of a layer for a GPU is for what choose() asked. What it has to do anyway it is told before.
+Status MoeHalf::begin_compute() {
+    TRY(sends() ? reads_.begin_again() : reads_.begin());
+    if (gpu_ != nullptr) TRY(gpu_->begin_layer());
+    const RecordingKey key{call_.layer, RecordedPart::kExperts};
+    TRY(run_part(call_.chunk.recordings, ops_, key, [&]() -> Status {
+        if (gpu_ != nullptr) gpu_->compute(call_.layer, on_gpu_);
+        compute_shared();
+        return {};
+    }));
+    if (gpu_ != nullptr) TRY(gpu_->begin_promotions());
+    // What most of the wait is for.
+    begin_part(call_.observer,
+               call_.chunk.recordings != nullptr ? StepPart::kProjections : StepPart::kRouter);
+    return reads_.end();
+}
+
+Status MoeHalf::compute() {
+    const auto& [context, chunk, layer, weights, x, experts, scratch, observer] = call_;
+    const ModelConfig& config = context.config;
+    if (!ops_.on_host()) TRY(begin_compute());
+    const MatrixView<const uint8_t> ranks = rank_rows(weights, logits_, chosen_, scratch);
     learn(layer, ranks, config.experts_per_token, experts);
     if (observer != nullptr) {
-        observer->routed(layer, chosen, input.weights);
+        observer->routed(layer, chosen_, input_.weights);
         observer->ranked(layer, ranks);
     }
     const std::span<const ExpertId> used =
-        missing_of(group_by_expert(chosen, config.experts, scratch), layer, gpu);
+        missing_of(group_by_expert(chosen_, config.experts, scratch), layer, gpu_);
     const RoutedWork work{
         .ops = context.expert_ops,
         .place = {layer.value, config.layer_count(), 0, static_cast<int32_t>(used.size())},
         .experts = experts,
-        .input = input,
+        .input = input_,
         .scratch = scratch,
         .observer = observer,
-        .gpu = gpu,
-        .on_gpu = on_gpu};
+        .gpu = gpu_,
+        .on_gpu = on_gpu_};
     const int64_t by_host = give_homes(work, used);
     TRY(run_routed(work, used, [&]() -> Status {
-        begin_part(observer, StepPart::kRouter);
-        if (ops.on_host()) {
-            ask_next(ops, x, experts, scratch, routing);
-            guess = routing.guess;
+        begin_part(call_.observer, StepPart::kRouter);
+        if (ops_.on_host()) {
+            decide_guess();
+            ask_next();
+            host_guess_ = guess_;
         }
-        guess_next(layer, guess, experts, scratch);
-        if (ops.on_host()) compute_shared();
+        guess_next(call_.layer, host_guess_, call_.experts, call_.scratch);
+        if (ops_.on_host()) compute_shared();
         return {};
     }));
-    TRY(place_outputs(ops, by_host, gpu == nullptr, scratch, outputs));
-    ops.combine(outputs, routing.ids, shared, y);
+    return place_outputs(ops_, by_host, gpu_ == nullptr, scratch, on_gpu_.out);
+}
+
+void MoeHalf::sum(const StepContext& context, const MoeScratch& scratch, MatrixView<Bf16> y) {
+    const int64_t n = y.rows;
+    const MatrixView<int32_t> ids = (n == 1 ? scratch.one : scratch.chunk).ids.slice_rows(0, n);
+    context.ops.combine(scratch.outputs.slice_rows(0, n * ids.cols), ids,
+                        scratch.shared.slice_rows(0, n), y);
+}
+
+Status run_moe(const MoeCall& call, MatrixView<Bf16> y) {
+    MoeHalf half(call);
+    TRY(half.prepare());
+    TRY(half.choose());
+    TRY(half.compute());
+    MoeHalf::sum(call.context, call.scratch, y);
     return {};
+}
+
+MatrixView<Bf16> moe_input(const MoeScratch& scratch, MatrixView<Bf16> rows) {
+    return rows.rows == 1 ? scratch.one.x : rows;
 }
 
 void hint_hash_layer(LayerId layer, const MoeWeights& weights, std::span<const TokenId> tokens,

@@ -5,12 +5,6 @@
 
 namespace millrace {
 
-struct MoeInput {
-    LinearInput x;                    // in the host's memory
-    MatrixView<const float> weights;  // [n, k], there too
-    float limit;
-};
-
 // One layer's experts and who computes them.
 struct RoutedWork {
     Ops& ops;  // of the host

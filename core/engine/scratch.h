@@ -54,6 +54,7 @@ private:
 struct Arenas {
     Arena ops, host;
     bool apart = false;
+    bool pinned = false;  // the host's, so that copies to it may be recorded
 
     template <class T>
     [[nodiscard]] MatrixView<T> copy_rows(int64_t count, int64_t cols) {
@@ -68,7 +69,7 @@ public:
     template <class LayOut>
     [[nodiscard]] static Result<ScratchMemory> create(Ops& ops, HugePages huge,
                                                       const LayOut& lay_out) {
-        Arenas counting{.ops = {}, .host = {}, .apart = !ops.on_host()};
+        Arenas counting{.ops = {}, .host = {}, .apart = !ops.on_host(), .pinned = false};
         lay_out(counting);
         ScratchMemory memory;
         memory.ops_ = TRY(ops.allocate(counting.ops.peak_bytes(), huge));
@@ -80,7 +81,8 @@ public:
         }
         Arenas arenas{.ops = Arena(memory.ops_.bytes),
                       .host = Arena(memory.host_.bytes()),
-                      .apart = counting.apart};
+                      .apart = counting.apart,
+                      .pinned = memory.pinned_ != nullptr};
         lay_out(arenas);
         return memory;
     }
@@ -91,7 +93,8 @@ private:
     std::shared_ptr<void> pinned_;  // before host_ goes
 };
 
-// Several views as the host may read them, after one wait: themselves, or copied to the first rows of their rooms.
+// Several views as the host may read them, after one wait: themselves, or copied to the first rows of their rooms. Views
+// that follow each other as closely as their rooms do are one copy.
 class HostReads {
 public:
     explicit HostReads(Ops& ops) : ops_(ops) {}
@@ -102,16 +105,36 @@ public:
         ENSURE(rows.rows <= room.rows && rows.cols == room.cols && room.stride == room.cols);
         const MatrixView<std::remove_const_t<T>> out = room.slice_rows(0, rows.rows);
         ENSURE(rows.stride == rows.cols || rows.rows == 1);
-        ENSURE(count_ < pieces_.size());
-        pieces_[count_++] = {out.data, rows.data,
-                             static_cast<size_t>(rows.rows * rows.cols) * sizeof(T)};
+        add_piece({out.data, rows.data, static_cast<size_t>(rows.rows * rows.cols) * sizeof(T)});
         return MatrixView<T>(out);
     }
     // Between the two the views hold anything.
     [[nodiscard]] Status begin() { return ops_.begin_read(std::span(pieces_).first(count_)); }
     [[nodiscard]] Status end() { return ops_.end_read(); }
 
+    // After a replay of what recorded begin(), which may be where the rooms are pinned.
+    [[nodiscard]] Status begin_again() { return ops_.begin_read({}); }
+
 private:
+    void add_piece(const ReadPiece& piece) {
+        if (count_ > 0) {
+            ReadPiece& last = pieces_[count_ - 1];
+            const auto behind = [&](const void* at, const void* last_at) {
+                return static_cast<const std::byte*>(at) - static_cast<const std::byte*>(last_at);
+            };
+            const std::ptrdiff_t room = behind(piece.host, last.host);
+            const auto closest = static_cast<std::ptrdiff_t>(last.bytes);
+            if (room >= closest && room < closest + kGapMax &&
+                behind(piece.from, last.from) == room) {
+                last.bytes = static_cast<size_t>(room) + piece.bytes;
+                return;
+            }
+        }
+        ENSURE(count_ < pieces_.size());
+        pieces_[count_++] = piece;
+    }
+
+    static constexpr std::ptrdiff_t kGapMax = 64;  // of an arena's, between what is taken
     Ops& ops_;
     std::array<ReadPiece, 8> pieces_;
     size_t count_ = 0;

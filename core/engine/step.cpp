@@ -64,6 +64,7 @@ Result<std::unique_ptr<Step>> Step::create(const Checkpoint& checkpoint, const S
         const auto bytes = std::as_bytes(std::span(ids));
         TRY(ops.dense.write(step->scratch_.row_ids.data(), bytes.data(), bytes.size()));
     }
+    ops.dense.count(step->scratch_.block.moe.all_rows, 0, 1, 1);
     return step;
 }
 
@@ -81,6 +82,8 @@ Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first
         chunk.recordings = &kv.recordings();
         chunk.recordings->set_limit(chunk.limit);
     }
+    // Nothing but recordings is started between two layers.
+    const bool leaves_end = chunk.recordings != nullptr;
     const ModelWeights& weights = checkpoint_.weights();
     rows_ = chunk.rows();
     begin_part(observer_, StepPart::kEnds);
@@ -89,9 +92,11 @@ Status Step::forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first
     for (int32_t i = 0; i < checkpoint_.config().layer_count(); ++i) {
         const LayerId layer{i};
         TRY(go_on(watch_, {i, checkpoint_.config().layer_count()}));
-        TRY(run_layer(chunk, layer, weights.layers[static_cast<size_t>(i)], kv.layer(layer),
-                      streams()));
-        keep_main_hidden(layer, streams());
+        const BlockEnd before = end_of({i - 1});
+        TRY(begin_layer(chunk, layer, weights.layers[static_cast<size_t>(i)],
+                        leaves_end && i > 0 ? &before : nullptr, kv.layer(layer), streams()));
+        if (leaves_end && i + 1 < checkpoint_.config().layer_count()) continue;
+        TRY(end_block(context(), end_of(layer), scratch_.block, observer_, streams()));
     }
     begin_part(observer_, StepPart::kEnds);
     switch (wanted) {
@@ -145,13 +150,19 @@ Chunk Step::chunk_of(std::span<const TokenId> tokens, int64_t first) {
 
 Status Step::run_layer(const Chunk& chunk, LayerId layer, const BlockWeights& weights, LayerKv& kv,
                        MatrixView<Bf16> streams) {
+    TRY(begin_layer(chunk, layer, weights, nullptr, kv, streams));
+    return end_block(context(), {layer, {}}, scratch_.block, observer_, streams);
+}
+
+Status Step::begin_layer(const Chunk& chunk, LayerId layer, const BlockWeights& weights,
+                         const BlockEnd* before, LayerKv& kv, MatrixView<Bf16> streams) {
     Experts experts = this->experts();
     const auto next = static_cast<size_t>(layer.value) + 1;
     const std::vector<BlockWeights>& layers = checkpoint_.weights().layers;
     // Layers that look their experts up are hinted, and drafts have nobody behind them.
     if (next < layers.size() && layers[next].moe.tid2eid.empty()) experts.next = &layers[next].moe;
-    return run_block(context(), chunk, layer, weights, experts, scratch_.block, observer_, kv,
-                     streams);
+    return run_block({context(), chunk, layer, weights, experts, scratch_.block, observer_, before},
+                     kv, streams);
 }
 
 MatrixView<Bf16> Step::reduce_head(MatrixView<const Bf16> streams, const HeadWeights& head) {
@@ -194,14 +205,15 @@ Status Step::logits_of(MatrixView<const Bf16> streams, const HeadWeights& head,
     return project_head(reduce_head(streams, head), head, logits);
 }
 
-void Step::keep_main_hidden(LayerId layer, MatrixView<const Bf16> streams) {
+BlockEnd Step::end_of(LayerId layer) const {
     const ModelConfig& config = checkpoint_.config();
-    for (size_t i = 0; i < config.dspark.target_layers.size(); ++i) {
-        if (config.dspark.target_layers[i] != layer.value) continue;
-        const int64_t d = config.hidden;
-        ops_.dense.stream_mean(streams, {scratch_.main_hidden.data + static_cast<int64_t>(i) * d,
-                                         streams.rows, d, scratch_.main_hidden.stride});
-    }
+    const std::vector<int32_t>& targets = config.dspark.target_layers;
+    const auto target = std::ranges::find(targets, layer.value);
+    if (target == targets.end()) return {layer, {}};
+    const int64_t d = config.hidden;
+    return {layer,
+            {scratch_.main_hidden.data + (target - targets.begin()) * d, rows_, d,
+             scratch_.main_hidden.stride}};
 }
 
 // The first layer is asked for at once; what later hash layers want can already be on its way.

@@ -107,7 +107,10 @@ private:
     Step(const Checkpoint& checkpoint, const StepOps& ops, ExpertCache& cache,
          const StepLimits& limits);
     void keep_logits(MatrixView<const Bf16> streams, const HeadWeights& head);
-    void keep_main_hidden(LayerId layer, MatrixView<const Bf16> streams);
+    [[nodiscard]] BlockEnd end_of(LayerId layer) const;
+    // A layer but for its end, with that of the one before, if it was left (block.h).
+    [[nodiscard]] Status begin_layer(const Chunk& chunk, LayerId layer, const BlockWeights& weights,
+                                     const BlockEnd* before, LayerKv& kv, MatrixView<Bf16> streams);
     void hint_hash_layers(std::span<const TokenId> tokens);
 
     const Checkpoint& checkpoint_;

@@ -5,6 +5,7 @@
 //
 //   part      which layer, and what of it
 //   completes whether this token completes a compressed entry of the layer
+//   guesses   whether the next layer's router is asked, too
 //   limit     how much is launched (Chunk::limit); with another one all recordings are forgotten
 //
 // Where ops do not record, or have no memory left for it, parts are run as they are. Engine thread only.
@@ -19,14 +20,15 @@
 
 namespace millrace {
 
-// What of a layer lies between two looks of the host.
-enum class RecordedPart : uint8_t { kToExperts };
-inline constexpr size_t kRecordedParts = 1;
+// What of a layer lies between two looks of the host: up to the router's choice, beginning with the end of the layer before;
+// and what the experts in the GPU's memory do with it, while the host looks what is missing.
+enum class RecordedPart : uint8_t { kToChoice, kExperts };
+inline constexpr size_t kRecordedParts = 2;
 
 struct RecordingKey {
     LayerId layer;
-    RecordedPart part = RecordedPart::kToExperts;
-    bool completes = false;
+    RecordedPart part = RecordedPart::kToChoice;
+    bool completes = false, guesses = false;
 };
 
 class StepRecordings {
@@ -47,15 +49,15 @@ private:
     [[nodiscard]] std::unique_ptr<Recording>& at(const RecordingKey& key) {
         const size_t index = (static_cast<size_t>(key.layer.value) * kRecordedParts +
                               static_cast<size_t>(key.part)) *
-                                 2 +
-                             (key.completes ? 1 : 0);
+                                 4 +
+                             (key.completes ? 2 : 0) + (key.guesses ? 1 : 0);
         if (index >= kept_.size()) kept_.resize(index + 1);
         return kept_[index];
     }
 
     int64_t limit_ = 0;
     bool refused_ = false;
-    std::vector<std::unique_ptr<Recording>> kept_;  // by layer, part, completes
+    std::vector<std::unique_ptr<Recording>> kept_;  // by layer, part, completes, guesses
 };
 
 template <class Part>

@@ -6,7 +6,8 @@
 //   a layer's experts ── entries of a table ─────────────┘          the ops' stream
 //
 // The copies wait for nothing but earlier fills; the kernel behind them waits, by an event, for what was computed with the
-// slots before, launched or replayed. A fill is a few calls of the runtime (most often a copy, a kernel, an event), none of which waits.
+// slots before, launched or replayed. A fill is a few calls of the runtime (most often a copy, a kernel, an event), none of
+// which waits.
 
 #include <cstdint>
 #include <memory>

@@ -3,9 +3,9 @@ that this should take on an H200, as the table of docs/cuda.md. A prediction fro
 
     µs of a launch = LAUNCH + max(bytes / BANDWIDTH, fused products / PRODUCTS, instructions of a warp / INSTRUCTIONS)
 
-What a layer does up to its experts is one graph (core/engine/step_recordings.h): its kernels begin NODE behind each other,
-and the graph takes GRAPH to begin. LAUNCH, NODE and GRAPH are assumed, from what is commonly reported of such GPUs, and wait
-for a measurement; so do the times that the host spends on them.
+A layer is two graphs (core/engine/step_recordings.h), up to the router's choice and its experts: their kernels begin NODE
+behind each other, and a graph takes GRAPH to begin. LAUNCH, NODE and GRAPH are assumed, from what is commonly reported of such
+GPUs, and wait for a measurement; so do the times that the host spends on its calls.
 
 Bytes: everything that must cross the memory's wires once, weights and rows and what kernels hand to each other. Instructions
 are counted only where the kernels' sources state them; all else is taken to be bound by bytes or products.
@@ -28,7 +28,8 @@ INSTRUCTIONS = 132 * 4 * 1755
 LAUNCH = 2.0  # µs from the end of a kernel to work of the next one, launched by itself,
 NODE = 1.3  # or in a graph
 GRAPH = 2.5  # µs before the first of a graph
-HOST_LAUNCH, HOST_GRAPH = 2.0, 4.0  # µs of the host
+HOST_LAUNCH, HOST_GRAPH = 2.0, 4.0  # µs of the host; a copy is a launch
+HOST_EVENT, HOST_WAIT = 0.5, 1.0  # an event recorded, awaited by a stream or asked for; the end of a wait
 CODE_INSTRUCTIONS = 4.8  # of a lane for a weight of FP8 or FP4 on sm_90 (tile_product.cu)
 CHAIN_CYCLES = 8  # from an addition of doubles to one that needs its sum, assumed
 SCORE_INSTRUCTIONS = 36  # of a warp for an entry and 64 heads (indexer.cu)
@@ -72,8 +73,8 @@ class Model:
                  instructions=instructions)
 
 
-def graph(m):
-    line = m.lines.setdefault(("graph", "a layer up to its experts"), Line("graph", "a layer up to its experts"))
+def graph(m, what):
+    line = m.lines.setdefault(("graph", what), Line("graph", what))
     line.launches += 1
     line.time += GRAPH
     m.recorded = True
@@ -164,11 +165,28 @@ def mixture(m, c):
     m.product("router", "BF16", c["n_routed_experts"], d, out_bytes=4)
     m.add("route", "router", moved=8 * c["n_routed_experts"])
     m.add("quantise", "experts' input", moved=3 * d)
+    m.add("copy", "router's choice to the host", moved=4 * c["n_routed_experts"] + 8 * experts)
+    graph(m, "a layer's experts")
     for what, form, pairs in (("shared expert", "FP8", 1), (f"{experts} experts", "FP4", experts)):
+        if form == "FP8":
+            m.add("calls", what, moved=2 * 144)
         for kernel, weights, out in (("gate_up", 2 * inner * d * pairs, inner), ("down", inner * d * pairs, 2 * d)):
             m.add(f"{kernel}, {form}", what, moved=weights * BYTES[form] + pairs * out, products=weights,
                   instructions=weights * CODE_INSTRUCTIONS / 32)
-    m.add("combine", "mixture", moved=2 * d * (experts + 2))
+
+
+def end(m, c):
+    """Of a layer: in the next one's graph."""
+    m.add("combine", "mixture", moved=2 * c["hidden_size"] * (c["num_experts_per_tok"] + 2))
+    leave(m, c["hidden_size"])
+
+
+def host_layer(misses):
+    """µs of the host's calls in a layer: graphs, the place to wait for, the wait; with experts that the CPU computes their rows'
+    way back (two copies, a kernel), and of one of them a promotion: copy, kernel, three calls of events; asked for once, two
+    entries of tables (its own, that of who left)."""
+    resident = 2 * HOST_GRAPH + HOST_EVENT + HOST_WAIT
+    return resident + (3 * HOST_LAUNCH + (4 * HOST_LAUNCH + 4 * HOST_EVENT) if misses else 0)
 
 
 def choice(m, vocabulary):
@@ -186,14 +204,16 @@ def step(c, position):
     m.add("count", "positions, visible entries", count=2, moved=4)
     m.add("embed", "token", moved=2 * d + 8 * d)
     for layer in range(c["num_hidden_layers"]):
-        graph(m)
+        graph(m, "a layer up to the router's choice")
+        if layer > 0:
+            end(m, c)
         enter(m, d)
         attention(m, c, c["compress_ratios"][layer], position)
         leave(m, d)
         enter(m, d)
-        m.recorded = False
         mixture(m, c)
-        leave(m, d)
+    m.recorded = False
+    end(m, c)
     m.add("mix<4>", "hc_head", moved=4 * 4 * d * 4 + 8 * d, products=5 * 4 * d)
     m.add("head", "hc_head", moved=10 * d)
     m.add("rms_norm", "head", moved=6 * d)
@@ -223,8 +243,10 @@ def main():
     text = "\n".join(out)
     print(text)
     begins = alone * LAUNCH + nodes * NODE + graphs * GRAPH
-    print(f"{alone:.0f} launched alone, {nodes:.0f} in {graphs:.0f} graphs: {begins:.0f} µs until they begin, "
-          f"{alone * HOST_LAUNCH + graphs * HOST_GRAPH:.0f} µs of the host; memory's own time {moved / BANDWIDTH:.0f} µs")
+    host = alone * HOST_LAUNCH + graphs / 2 * host_layer(False)
+    print(f"{alone:.0f} launched alone, {nodes:.0f} in {graphs:.0f} graphs: {begins:.0f} µs until they begin, {host:.0f} µs of "
+          f"the host, {host_layer(False):.1f} a layer, {host_layer(True):.1f} with misses; memory's own time "
+          f"{moved / BANDWIDTH:.0f} µs")
     if arguments.write:
         doc_table.write("time", text)
     return 0

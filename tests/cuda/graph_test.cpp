@@ -23,9 +23,12 @@ struct NoGraphs {
 };
 
 struct Model {
-    explicit Model(const char* name, int32_t rollback = 64) {
+    // Misses are copied: then no bit depends on what lies on the GPU.
+    explicit Model(const char* name, int32_t rollback = 64, uint64_t gpu_budget_bytes = 0) {
         RuntimeOptions options = test::tiny_options();
         options.ops = "cuda";
+        options.gpu.misses = GpuMisses::kCopy;
+        options.gpu.budget_bytes = gpu_budget_bytes;
         options.context_max = 256;
         options.prefill_chunk = 64;
         options.rollback_tokens = rollback;
@@ -135,7 +138,7 @@ TEST_CASE("a token after the other gives the bits of a chunk, past a block of 12
     CHECK(model.is_part(model.go_on(single, 130, 1), expected, 0));
     single.roll_back(127);  // to other sizes of launches
     CHECK(model.is_part(model.go_on(single, 134, 1), expected, 1));
-    CHECK(cuda_sim::graphs().launches - before == int64_t{11} * model.layers());
+    CHECK(cuda_sim::graphs().launches - before == int64_t{11} * 2 * model.layers());
 }
 
 TEST_CASE("the first tokens of a sequence, and what was recorded before going back") {
@@ -163,25 +166,89 @@ TEST_CASE("what is replayed is not launched besides, and recorded once") {
     const test::WatchedGpu gpu(0);
     Model model("tiny-clamp");
     Session session = model.session(124);
+    for (int i = 0; i < 3; ++i) {  // until all experts are there
+        static_cast<void>(model.go_on(session, 126, 1));
+        session.roll_back(124);
+    }
     static_cast<void>(model.go_on(session, 125, 1));
-    CHECK(cuda_sim::graphs().alive == model.layers());
+    CHECK(cuda_sim::graphs().alive == 2 * model.layers());
     const auto graphs = cuda_sim::graphs();
     const int64_t launches = launches_of_kernels(), keys = launches_of_kernels("keys_kernel");
     static_cast<void>(model.go_on(session, 126, 1));
-    const int64_t replayed = cuda_sim::graphs().calls - graphs.calls;
+    // What is replayed ends with copies for the host; one more where it computes experts.
+    const int64_t copies = model.layers();
+    const int64_t replayed = cuda_sim::graphs().calls - graphs.calls - copies;
     const int64_t launched = launches_of_kernels() - launches - replayed;
     MESSAGE(replayed, " kernels replayed, ", launched, " launched");
-    CHECK(cuda_sim::graphs().launches - graphs.launches == model.layers());
+    CHECK(cuda_sim::graphs().launches - graphs.launches == 2 * model.layers());
     CHECK(cuda_sim::graphs().alive == graphs.alive);
     CHECK(launches_of_kernels("keys_kernel") - keys == model.layers());
-    // The experts' side of a layer, and a step's ends.
-    CHECK(launched <= 18 * model.layers() + 8);
-    CHECK(replayed >= 22 * model.layers());
+    // Entries of tables, and a step's ends.
+    CHECK(launched <= 2 * model.layers() + 8);
+    CHECK(replayed >= 32 * model.layers());
     // With entries that are complete, then other sizes of launches: what was recorded before is gone.
     static_cast<void>(model.go_on(session, 128, 1));
     CHECK(cuda_sim::graphs().alive > graphs.alive);
     static_cast<void>(model.go_on(session, 129, 1));
-    CHECK(cuda_sim::graphs().alive == model.layers());
+    CHECK(cuda_sim::graphs().alive == 2 * model.layers());
+}
+
+TEST_CASE("with all experts there a layer is two graphs, the place to wait for, and the wait") {
+    const test::WatchedGpu gpu(0);
+    Model model("tiny-clamp");
+    Session session = model.session(40);
+    const auto expected = model.go_on(session, 42, 1);
+    for (int i = 0; i < 2; ++i) {  // what was copied at last has landed
+        session.roll_back(40);
+        CHECK(model.go_on(session, 42, 1) == expected);
+    }
+    session.roll_back(41);
+    std::vector<float> logits(expected.size() / 2);
+    // Its number and ids that tables fix are written, logits read.
+    cuda_sim::set_card({.calls_left = 5 * model.layers() + 8});
+    const Status done =
+        model.runtime->forward(session, std::span(model.tokens).subspan(41, 1), LogitsWanted::kLast,
+                               {logits.data(), 1, std::ssize(logits)});
+    cuda_sim::set_card({});
+    CHECK(done.ok());
+    CHECK(model.is_part(logits, expected, 1));
+}
+
+TEST_CASE("experts that come and go between replays: the bits of a chunk") {
+    uint64_t budget = 0;
+    {
+        const test::WatchedGpu gpu(1);
+        const MemoryPlan plan = Model("tiny-clamp").runtime->plan();
+        const uint64_t slot = plan.gpu_expert_bytes / static_cast<uint64_t>(plan.gpu_slots);
+        budget = plan.gpu_bytes() - plan.gpu_expert_bytes + 5 * slot + slot / 2;
+    }
+    for (const uint64_t seed : {uint64_t{0}, uint64_t{3}}) {
+        const test::WatchedGpu gpu(seed);
+        Model model("tiny-clamp", 64, budget);
+        Session chunk = model.session(20), single = model.session(20);
+        const auto expected = model.go_on(chunk, 32, 12);
+        const uint64_t dropped = model.runtime->gpu_stats()->dropped;
+        const int64_t before = cuda_sim::graphs().launches;
+        CHECK(model.go_on(single, 32, 1) == expected);
+        CHECK(model.runtime->gpu_stats()->dropped > dropped);
+        CHECK(cuda_sim::graphs().launches - before == int64_t{12} * 2 * model.layers());
+    }
+}
+
+TEST_CASE("where the host's memory cannot be pinned its copies are no part of what is replayed") {
+    const test::WatchedGpu gpu(1);
+    std::vector<float> expected;
+    {
+        Model model("tiny-clamp");
+        Session session = model.session(10);
+        expected = model.go_on(session, 13, 1);
+    }
+    cuda_sim::set_card({.pinned_bytes = 0});
+    Model model("tiny-clamp");
+    Session session = model.session(10);
+    const int64_t before = cuda_sim::graphs().launches;
+    CHECK(model.go_on(session, 13, 1) == expected);
+    CHECK(cuda_sim::graphs().launches - before == int64_t{3} * 2 * model.layers());
 }
 
 TEST_CASE("without memory for recordings a step is launched as ever") {
