@@ -189,8 +189,8 @@ public:
 
     // Where starting an op costs more than many ops take, a series of calls can be recorded once and replayed as one: with
     // the pointers, shapes and numbers that they had, on what lies in the memory by then. From begin_recording, if that
-    // says yes, to end_recording nothing is computed, and read, write and allocate are not called. Null: what was to be
-    // recorded has not been, and must be asked for again.
+    // says yes, to end_recording nothing is computed, and read, write, end_read and allocate are not called. begin_read may
+    // be, to pinned memory: begin_read({}) follows each replay. Null: what was to be recorded has not been; ask again.
     [[nodiscard]] virtual bool begin_recording() { return false; }
     [[nodiscard]] virtual std::unique_ptr<Recording> end_recording() { return nullptr; }
     virtual void replay(const Recording& /*recording*/) {}

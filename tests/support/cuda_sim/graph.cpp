@@ -33,8 +33,9 @@ State& state() {
 bool capturing() { return state().stream != nullptr; }
 bool captures(cudaStream_t stream) { return stream != nullptr && stream == state().stream; }
 void capture(Work work) {
+    const int device = *streams().device_of(state().stream);
     const bool unpinned =
-        work.to_host && streams().pinned(work.to, work.copied) != Streams::Pinned::kAll;
+        work.to_host && streams().pinned(work.to, work.copied, device) != Streams::Pinned::kAll;
     if (unpinned || work.from_host || work.awaited) state().spoiled = true;
     state().work.push_back(std::move(work));
 }

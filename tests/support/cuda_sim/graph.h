@@ -10,7 +10,8 @@
 namespace millrace::cuda_sim {
 
 // Whether there is a capture, and whether it is one of this stream: then what is added to it (streams.h) is kept. Work that
-// is not the GPU's alone spoils a capture, as calls do that return what spoil_capture() says: it comes to nothing.
+// is not the GPU's alone, but for copies to pinned memory of the host, spoils a capture, as calls do that return what
+// spoil_capture() says: it comes to nothing.
 [[nodiscard]] bool capturing();
 [[nodiscard]] bool captures(cudaStream_t stream);
 void capture(Work work);
