@@ -39,7 +39,7 @@ Status run_bench(const BenchOptions& options, BenchReport& report) {
         .sizes = options.tiny ? BenchSizes::tiny() : BenchSizes::full(memory_bytes()),
         .isa = options.model.runtime.cpu.isa,
         .threads = threads,
-        .gpu = options.model.runtime.gpu.number};
+        .gpu = options.model.runtime.gpu.numbers.front()};
     if (options.what == "ops") {
         return options.model.runtime.ops == "cuda" ? bench_gpu_ops(setting, report)
                                                    : bench_ops(setting, report);

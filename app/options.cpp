@@ -80,7 +80,7 @@ void add_arithmetic(CLI::App& app, RuntimeOptions& runtime, Raw& raw) {
         ->type_name("NAME")
         ->check(CLI::IsMember({"cpu", "cuda", "reference"}))
         ->group(g);
-    add_gpu_options(app, g, runtime.gpu, raw.gpu);
+    add_gpu_options(app, g, raw.gpu);
     app.add_option("--isa", raw.isa,
                    cat("Which instructions the cpu arithmetic uses: ", isa_names(),
                        ". Default: the best that this processor has, ", isa_name(best_isa()), "."))

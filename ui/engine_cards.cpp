@@ -219,8 +219,15 @@ std::string memory_words(const MemoryPlan& plan, const std::optional<GpuTierStat
     const std::string room =
         cat(plan.expert_slots, " of ", plan.experts_total, " experts have room");
     if (!plan.on_gpu) return room;
-    return cat(room, "; ", plot_text(static_cast<double>(plan.gpu_bytes()), PlotUnit::kBytes),
-               " on the GPU",
+    std::string on = " on the GPU";
+    // Of several: which layers lie where.
+    if (plan.gpus.size() > 1) {
+        on = " on GPUs";
+        for (const GpuShare& share : plan.gpus)
+            on += cat(&share == plan.gpus.data() ? " " : ", ", share.gpu, " (", share.layers_text(),
+                      ")");
+    }
+    return cat(room, "; ", plot_text(static_cast<double>(plan.gpu_bytes()), PlotUnit::kBytes), on,
                gpu ? cat(", ", gpu->there, " experts there in ", gpu->slots, " slots") : "");
 }
 

@@ -102,10 +102,16 @@ void visit(BlockWeights& block, const Visit& visit) {
 }
 
 template <class Visit>
-void visit(ModelWeights& model, const Visit& visit) {
-    visit(model.head);
-    millrace::visit(model.final_head, visit);
-    for (BlockWeights& block : model.layers) millrace::visit(block, visit);
+void visit(ModelWeights& model, const DenseShare& share, const Visit& visit) {
+    if (share.head) {
+        visit(model.head);
+        millrace::visit(model.final_head, visit);
+    }
+    const std::span<BlockWeights> behind =
+        std::span(model.layers).subspan(static_cast<size_t>(share.first_layer));
+    const size_t count = std::min(behind.size(), static_cast<size_t>(share.layers));
+    for (BlockWeights& block : behind.first(count)) millrace::visit(block, visit);
+    if (!share.head) return;
     for (MtpWeights& mtp : model.mtp) {
         millrace::visit(mtp.block, visit);
         for (LinearWeight* w : {&mtp.e_proj, &mtp.h_proj}) visit(*w);
@@ -147,8 +153,8 @@ private:
 };
 
 template <class Each>
-void for_tensors(ModelWeights& model, const Each& each) {
-    visit(model, Tensors<Each>(each));
+void for_tensors(ModelWeights& model, const DenseShare& share, const Each& each) {
+    visit(model, share, Tensors<Each>(each));
 }
 
 constexpr uint64_t kPlaceAlignment = 256;  // of a GPU's own allocations
@@ -193,32 +199,34 @@ Result<PageBuffer> arrange_dense_weights(Checkpoint& checkpoint, Ops& ops, uint6
     return memory;
 }
 
-Result<OpsMemory> place_dense_weights(Checkpoint& checkpoint, Ops& ops, const OpenWatch& watch) {
-    const uint64_t bytes = placed_dense_bytes(checkpoint);
+Result<OpsMemory> place_dense_weights(Checkpoint& checkpoint, Ops& ops, const DenseShare& share,
+                                      const OpenWatch& watch) {
+    const uint64_t bytes = placed_dense_bytes(checkpoint, share);
     OpsMemory memory = TRY(ops.allocate(bytes, HugePages::kIfGranted));
     uint64_t used = 0;
     Status status;
-    for_tensors(checkpoint.weights(), [&](const std::byte*& data, uint64_t size, bool mapped) {
-        std::byte* copy = memory.bytes.data() + used;
-        for (uint64_t at = 0; at < size && status.ok(); at += kCopyBytes) {
-            if (watch && !watch(used + at, bytes)) {
-                status =
-                    Error{ErrorCode::kCancelled, "the model was not opened: nobody waits for it"};
-                return;
+    for_tensors(
+        checkpoint.weights(), share, [&](const std::byte*& data, uint64_t size, bool mapped) {
+            std::byte* copy = memory.bytes.data() + used;
+            for (uint64_t at = 0; at < size && status.ok(); at += kCopyBytes) {
+                if (watch && !watch(used + at, bytes)) {
+                    status = Error{ErrorCode::kCancelled,
+                                   "the model was not opened: nobody waits for it"};
+                    return;
+                }
+                status = ops.write(copy + at, data + at, std::min<uint64_t>(kCopyBytes, size - at));
             }
-            status = ops.write(copy + at, data + at, std::min<uint64_t>(kCopyBytes, size - at));
-        }
-        if (mapped) checkpoint.give_back({data, static_cast<size_t>(size)});
-        data = copy;
-        used += round_up(size, kPlaceAlignment);
-    });
+            if (mapped) checkpoint.give_back({data, static_cast<size_t>(size)});
+            data = copy;
+            used += round_up(size, kPlaceAlignment);
+        });
     TRY(std::move(status));
     return memory;
 }
 
-uint64_t placed_dense_bytes(Checkpoint& checkpoint) {
+uint64_t placed_dense_bytes(Checkpoint& checkpoint, const DenseShare& share) {
     uint64_t bytes = 0;
-    for_tensors(checkpoint.weights(), [&](const std::byte*&, uint64_t size, bool) {
+    for_tensors(checkpoint.weights(), share, [&](const std::byte*&, uint64_t size, bool) {
         bytes += round_up(size, kPlaceAlignment);
     });
     return bytes;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 
 #include "core/base/memory.h"
 #include "core/base/result.h"
@@ -27,12 +28,19 @@ using OpenWatch = std::function<bool(uint64_t done_bytes, uint64_t total_bytes)>
                                                        uint64_t available_bytes,
                                                        const OpenWatch& watch = {});
 
-// The same for ops with memory of their own: copies all that they read of the dense weights there, and points the
+// Which of the dense weights: those of consecutive layers of the trunk, and what comes behind all of them.
+struct DenseShare {
+    int32_t first_layer = 0, layers = std::numeric_limits<int32_t>::max();
+    bool head = true;  // and the draft blocks
+};
+
+// The same for ops with memory of their own: copies all that they read of these dense weights there, and points the
 // checkpoint's weights at the copies. Tables of which a token takes a row (embedding, hash layers, Markov) stay where they
 // are.
 [[nodiscard]] Result<OpsMemory> place_dense_weights(Checkpoint& checkpoint, Ops& ops,
+                                                    const DenseShare& share,
                                                     const OpenWatch& watch = {});
 // What that allocates.
-[[nodiscard]] uint64_t placed_dense_bytes(Checkpoint& checkpoint);
+[[nodiscard]] uint64_t placed_dense_bytes(Checkpoint& checkpoint, const DenseShare& share);
 
 }  // namespace millrace

@@ -1,7 +1,8 @@
 #pragma once
-// How a GPU is used.
+// How GPUs are used.
 
 #include <cstdint>
+#include <vector>
 
 namespace millrace {
 
@@ -13,9 +14,10 @@ enum class GpuMisses {
 };
 
 struct GpuOptions {
-    int number = 0;
-    uint64_t budget_bytes =
-        0;  // of its memory, for all that is ours; 0: what is free, but for some
+    // Which ones, each once. Of several each has consecutive layers of the model, in this order (gpu_split.h).
+    std::vector<int> numbers = {0};
+    // Of each one's memory, for all that is ours; 0: what is free, but for some.
+    uint64_t budget_bytes = 0;
     GpuMisses misses = GpuMisses::kAuto;
 };
 

@@ -48,46 +48,63 @@ std::vector<ExpertFormats> formats_of(const ExpertSource& source) {
 
 }  // namespace
 
-Result<uint64_t> gpu_budget(const GpuOptions& options) {
-    const Gpu gpu = TRY(find_gpu(options.number));
-    if (options.budget_bytes != 0) return std::min(options.budget_bytes, gpu.free_bytes);
-    return gpu.free_bytes - std::min(kSpareBytes, gpu.free_bytes / 8);
+Result<uint64_t> gpu_budget(int gpu, uint64_t budget_bytes) {
+    const Gpu found = TRY(find_gpu(gpu));
+    if (budget_bytes != 0) return std::min(budget_bytes, found.free_bytes);
+    return found.free_bytes - std::min(kSpareBytes, found.free_bytes / 8);
 }
 
-GpuExpertSizes gpu_expert_sizes(const ExpertSource& source, int64_t pairs) {
+GpuExpertSizes gpu_expert_sizes(const ExpertSource& source, int32_t layers, int64_t pairs) {
     const ExpertWeights expert = largest_expert(source);
     return {.hidden = expert.w1.cols,
             .inner = expert.w1.rows,
-            .tables = source.layers() + GpuTier::kPassingTables,
+            .tables = layers + GpuTier::kPassingTables,
             .experts = source.experts(),
             .slot_bytes = gpu_slot_bytes(expert),
             .pairs = pairs,
             .formats = formats_of(source)};
 }
 
-Result<std::unique_ptr<GpuSide>> GpuSide::open(const GpuOptions& options, const Parts& parts,
+DenseShare dense_share(const GpuShare& share) {
+    return {.first_layer = share.first_layer, .layers = share.layers, .head = share.head};
+}
+
+int32_t routed_layers(const GpuShare& share, const ExpertSource& source) {
+    return share.head ? source.layers() - share.first_layer : share.layers;
+}
+
+Result<std::unique_ptr<GpuSide>> GpuSide::open(const GpuShare& share, const Parts& parts,
                                                const OpenWatch& watch) {
     auto side = std::make_unique<GpuSide>();
-    side->ops_ = TRY(make_cuda_ops(options.number, parts.sizes));
-    side->dense_ = TRY(place_dense_weights(parts.checkpoint, *side->ops_, watch));
-    if (parts.plan.gpu_slots > 0) {
-        const Status made = side->make_tier(options, parts);
-        // Without it all experts are computed by the CPU.
-        if (!made.ok() && made.error().code != ErrorCode::kCapacity) return made.error();
-    }
+    side->share_ = share;
+    side->ops_ = TRY(make_cuda_ops(share.gpu, parts.sizes));
+    side->dense_ =
+        TRY(place_dense_weights(parts.checkpoint, *side->ops_, dense_share(share), watch));
     return side;
 }
 
-Status GpuSide::make_tier(const GpuOptions& options, const Parts& parts) {
-    std::unique_ptr<GpuExperts> experts = TRY(ops_->make_experts(parts.experts));
-    // Copies take the processor's time where the system does not allow it.
-    auto pinned = ops_->pin(parts.cache.memory());
-    if (pinned.ok()) pinned_ = *std::move(pinned);
+Status GpuSide::make_tier(GpuMisses misses, const Parts& parts) {
+    if (share_.slots > 0) {
+        const Status made = try_tier(misses, parts);
+        if (!made.ok() && made.error().code != ErrorCode::kCapacity) return made.error();
+    }
+    const uint64_t slot_bytes =
+        share_.slots > 0 ? share_.expert_bytes / static_cast<uint64_t>(share_.slots) : 0;
+    share_.slots = tier_ == nullptr ? 0 : tier_->gpu_slots();
+    share_.expert_bytes = static_cast<uint64_t>(share_.slots) * slot_bytes;
+    return {};
+}
+
+Status GpuSide::try_tier(GpuMisses misses, const Parts& parts) {
+    const ExpertSource& source = parts.checkpoint.experts();
     GpuTierOptions tier;
-    tier.slots = parts.plan.gpu_slots;
-    if (options.misses == GpuMisses::kCpu) tier.copied_rows = GpuTierOptions::kNever;
-    if (options.misses == GpuMisses::kAuto) {
-        const ExpertSource& source = parts.checkpoint.experts();
+    tier.slots = share_.slots;
+    tier.first_layer = share_.first_layer;
+    tier.layers = routed_layers(share_, source);
+    std::unique_ptr<GpuExperts> experts =
+        TRY(ops_->make_experts(gpu_expert_sizes(source, tier.layers, parts.pairs)));
+    if (misses == GpuMisses::kCpu) tier.copied_rows = GpuTierOptions::kNever;
+    if (misses == GpuMisses::kAuto) {
         TRY(experts->grow(1));
         const MissRates rates = TRY(
             measure_misses(parts.host_ops, *ops_, *experts, largest_expert(source), parts.clock));
@@ -97,13 +114,12 @@ Status GpuSide::make_tier(const GpuOptions& options, const Parts& parts) {
     }
     // What is copied for every use anyway costs nothing to keep.
     if (tier.copied_rows == 1) tier.promotion.uses_to_pay = 0;
-    tier_ = TRY(GpuTier::create(std::move(experts), parts.cache, parts.checkpoint.experts(), tier));
+    tier_ = TRY(GpuTier::create(std::move(experts), parts.cache, source, tier));
     return {};
 }
 
 void GpuSide::lose() {
     tier_.reset();
-    pinned_.reset();
     dense_ = {};
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// What a runtime has on a GPU: its ops, the dense weights, and the experts that lie there.
+// What a runtime has on one GPU: its ops, the dense weights of its layers, and those of their experts that lie there.
 
 #include <memory>
 
@@ -13,27 +13,36 @@
 namespace millrace {
 
 // What may be taken of a GPU's memory: the budget, as far as it is free. Fails as find_gpu does.
-[[nodiscard]] Result<uint64_t> gpu_budget(const GpuOptions& options);
+[[nodiscard]] Result<uint64_t> gpu_budget(int gpu, uint64_t budget_bytes);
 
-// The largest of a model's experts on a GPU, and what its tier wants of `pairs` rows and experts at once.
-[[nodiscard]] GpuExpertSizes gpu_expert_sizes(const ExpertSource& source, int64_t pairs);
+// The largest of a model's experts on a GPU, and what a tier of so many layers wants of `pairs` rows and experts at once.
+[[nodiscard]] GpuExpertSizes gpu_expert_sizes(const ExpertSource& source, int32_t layers,
+                                              int64_t pairs);
+
+// What of the dense weights lies there.
+[[nodiscard]] DenseShare dense_share(const GpuShare& share);
+// Layers with experts, the trunk's and those of draft blocks.
+[[nodiscard]] int32_t routed_layers(const GpuShare& share, const ExpertSource& source);
 
 class GpuSide {
 public:
     struct Parts {
         Checkpoint& checkpoint;  // its dense weights are pointed at the copies
-        const MemoryPlan& plan;
         const OpsSizes& sizes;
-        const GpuExpertSizes& experts;
+        int64_t pairs = 0;  // of a row and one of its experts, at most
         Ops& host_ops;
         ExpertCache& cache;
         Clock& clock;
     };
-    // All of `parts` but the plan and sizes must outlive it.
-    [[nodiscard]] static Result<std::unique_ptr<GpuSide>> open(const GpuOptions& options,
+    // Its ops and dense weights. What `parts` refers to must outlive it, but for the sizes.
+    [[nodiscard]] static Result<std::unique_ptr<GpuSide>> open(const GpuShare& share,
                                                                const Parts& parts,
                                                                const OpenWatch& watch);
+    // Its experts, if it has memory for any: without them all are computed by the CPU.
+    [[nodiscard]] Status make_tier(GpuMisses misses, const Parts& parts);
 
+    // With the slots that it has.
+    [[nodiscard]] const GpuShare& share() const { return share_; }
     [[nodiscard]] GpuOps& ops() { return *ops_; }
     // Null where no memory is left for experts.
     [[nodiscard]] GpuTier* tier() { return tier_.get(); }
@@ -41,11 +50,11 @@ public:
     void lose();
 
 private:
-    [[nodiscard]] Status make_tier(const GpuOptions& options, const Parts& parts);
+    [[nodiscard]] Status try_tier(GpuMisses misses, const Parts& parts);
 
+    GpuShare share_;
     std::unique_ptr<GpuOps> ops_;
     OpsMemory dense_;
-    std::shared_ptr<void> pinned_;  // the cache's slots
     std::unique_ptr<GpuTier> tier_;
 };
 

@@ -13,6 +13,18 @@ struct GpuTierStats {
     uint64_t hits = 0, by_cpu = 0, copied = 0;
     uint64_t promoted = 0;  // began to be copied because they deserve a slot
     uint64_t dropped = 0;   // gave their slot to another
+
+    // Those of several GPUs together.
+    GpuTierStats& operator+=(const GpuTierStats& other) {
+        slots += other.slots;
+        there += other.there;
+        hits += other.hits;
+        by_cpu += other.by_cpu;
+        copied += other.copied;
+        promoted += other.promoted;
+        dropped += other.dropped;
+        return *this;
+    }
 };
 
 // What the tier counts: written by the engine thread, read by any, also when the tier is gone.

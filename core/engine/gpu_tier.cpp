@@ -13,13 +13,13 @@ constexpr int32_t kPieces = 16;
 
 }  // namespace
 
-GpuTier::GpuTier(std::unique_ptr<GpuExperts> experts, ExpertCache& cache, int32_t layers,
-                 int32_t count, const GpuTierOptions& options)
+// What is learned of experts is kept by their place in the whole model: others' layers say nothing.
+GpuTier::GpuTier(std::unique_ptr<GpuExperts> experts, ExpertCache& cache,
+                 const ExpertSource& source, const GpuTierOptions& options)
     : experts_(std::move(experts)),
       cache_(cache),
-      layers_(layers),
       options_(options),
-      slots_(layers, count, options.promotion) {
+      slots_(source.layers(), source.experts(), options.promotion) {
     offers_.reserve(kPromotionsMax);
     // Each holds a slot of the cache.
     landing_.reserve(static_cast<size_t>(cache.slots()));
@@ -38,8 +38,8 @@ GpuTier::~GpuTier() {
 Result<std::unique_ptr<GpuTier>> GpuTier::create(std::unique_ptr<GpuExperts> experts,
                                                  ExpertCache& cache, const ExpertSource& source,
                                                  const GpuTierOptions& options) {
-    std::unique_ptr<GpuTier> tier(
-        new GpuTier(std::move(experts), cache, source.layers(), source.experts(), options));
+    ENSURE(options.layers > 0 && options.first_layer + options.layers <= source.layers());
+    std::unique_ptr<GpuTier> tier(new GpuTier(std::move(experts), cache, source, options));
     TRY(tier->take_slots(options.slots));
     return tier;
 }
@@ -198,6 +198,11 @@ Status GpuTier::unlease(int32_t count) {
         }
     }
     return {};
+}
+
+Status GpuTier::stand_aside(int32_t count) {
+    TRY(end_groups());
+    return unlease(count);
 }
 
 Result<bool> GpuTier::shrink() {

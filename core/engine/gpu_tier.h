@@ -15,6 +15,9 @@
 // expert is computed on the GPU (`copied_rows` = 1) they depend on nothing but the input: the tables, the groups and the
 // slots never show.
 //
+// Where a model lies on several GPUs each has a tier of its layers' experts, all over the same cache. One works at a time:
+// what the others hold of the cache they give back when it is needed (stand_aside).
+//
 // Engine thread only, except stats.
 
 #include <array>
@@ -45,6 +48,8 @@ struct GpuTierOptions {
     int64_t copied_rows =
         1;  // from so many rows of a chunk on; kNever: the CPU computes all that is missing
     PromotionRule promotion;
+    // Consecutive layers, of those that the source has.
+    int32_t first_layer = 0, layers = 0;
 
     static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 };
@@ -89,6 +94,8 @@ public:
 
     // Gives leases back, waiting for copies if it must, until the cache has `count` slots to lease.
     [[nodiscard]] Status unlease(int32_t count);
+    // The same before another tier's layers, also of what a step that was broken off has left behind.
+    [[nodiscard]] Status stand_aside(int32_t count);
     // Gives memory back to the GPU: the last piece of slots and what lies there. False when none can be spared.
     [[nodiscard]] Result<bool> shrink();
 
@@ -116,15 +123,17 @@ private:
         size_t count = 0;
     };
 
-    GpuTier(std::unique_ptr<GpuExperts> experts, ExpertCache& cache, int32_t layers, int32_t count,
+    GpuTier(std::unique_ptr<GpuExperts> experts, ExpertCache& cache, const ExpertSource& source,
             const GpuTierOptions& options);
     static void count(std::atomic<uint64_t>& number) {
         number.fetch_add(1, std::memory_order_relaxed);
     }
     [[nodiscard]] Status take_slots(int32_t wanted);
-    [[nodiscard]] int32_t table_of(LayerId layer) const { return layer.value; }
+    [[nodiscard]] int32_t table_of(LayerId layer) const {
+        return layer.value - options_.first_layer;
+    }
     // The table of what passes through.
-    [[nodiscard]] int32_t passing() const { return layers_; }
+    [[nodiscard]] int32_t passing() const { return options_.layers; }
     [[nodiscard]] int32_t gpu_slot(SlotId slot) const { return passing_slots_ + slot.value; }
     [[nodiscard]] size_t group_size() const { return static_cast<size_t>(passing_slots_) / 2; }
     // A slot for an expert that deserves one. What lay there is forgotten.
@@ -141,7 +150,6 @@ private:
 
     std::unique_ptr<GpuExperts> experts_;
     ExpertCache& cache_;
-    const int32_t layers_;
     const GpuTierOptions options_;
     int32_t passing_slots_ = 0;    // the first of all; those behind them are the table's
     std::vector<int32_t> pieces_;  // slots of each, behind the passing ones

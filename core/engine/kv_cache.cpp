@@ -31,12 +31,6 @@ uint64_t aside_bytes(LayerKind kind, const ModelConfig& config, const KvLimits& 
     return total;
 }
 
-uint64_t aside_bytes(const ModelConfig& config, const KvLimits& limits) {
-    uint64_t total = 0;
-    for (const LayerKind kind : config.layers) total += aside_bytes(kind, config, limits);
-    return total;
-}
-
 // All rings of a layer that a step writes.
 template <class Visit>
 void for_rings(LayerKv& layer, const Visit& visit) {
@@ -126,43 +120,78 @@ void LayerKv::keep_index_entries(Ops& ops, std::span<const IndexRow> rows,
 
 Result<std::unique_ptr<KvCache>> KvCache::create(Ops& ops, const ModelConfig& config,
                                                  int32_t draft_blocks, const KvLimits& limits) {
-    std::vector<LayerKv> layers;
-    for (const LayerKind kind : config.layers) {
-        layers.push_back(TRY(make_layer(ops, kind, config, limits)));
+    const std::vector<Ops*> all(config.layers.size() + static_cast<size_t>(draft_blocks), &ops);
+    return create(all, config, limits, nullptr);
+}
+
+Result<std::unique_ptr<KvCache>> KvCache::create(std::span<Ops* const> ops,
+                                                 const ModelConfig& config, const KvLimits& limits,
+                                                 Ops** full) {
+    ENSURE(ops.size() >= config.layers.size());
+    std::unique_ptr<KvCache> made(new KvCache(limits));
+    made->ops_.assign(ops.begin(), ops.end());
+    for (size_t i = 0; i < ops.size(); ++i) {
+        const LayerKind kind = i < config.layers.size() ? config.layers[i] : LayerKind::kWindow;
+        auto layer = make_layer(*ops[i], kind, config, limits);
+        if (!layer.ok() && full != nullptr) *full = ops[i];
+        made->layers_.push_back(TRY(std::move(layer)));
     }
-    for (int32_t i = 0; i < draft_blocks; ++i) {
-        layers.push_back(TRY(make_layer(ops, LayerKind::kWindow, config, limits)));
+    made->rooms_ = TRY(rooms_of(ops.first(config.layers.size()), config, limits, full));
+    return made;
+}
+
+Result<std::vector<KvCache::Room>> KvCache::rooms_of(std::span<Ops* const> ops,
+                                                     const ModelConfig& config,
+                                                     const KvLimits& limits, Ops** full) {
+    std::vector<Room> rooms;
+    for (size_t first = 0, end = 0; first < ops.size(); first = end) {
+        uint64_t bytes = 0;
+        for (; end < ops.size() && ops[end] == ops[first]; ++end)
+            bytes += aside_bytes(config.layers[end], config, limits);
+        auto aside = ops[first]->allocate(bytes, HugePages::kNo);
+        if (!aside.ok() && full != nullptr) *full = ops[first];
+        rooms.push_back({ ops[first], first, end, TRY(std::move(aside)) });
     }
-    OpsMemory aside = TRY(ops.allocate(aside_bytes(config, limits), HugePages::kNo));
-    return std::unique_ptr<KvCache>(
-        new KvCache(ops, limits, std::move(layers), config.layers.size(), std::move(aside)));
+    return rooms;
+}
+
+uint64_t KvCache::trunk_layer_bytes(LayerKind kind, const ModelConfig& config,
+                                    const KvLimits& limits) {
+    return layer_bytes(kind, config, limits).total() + aside_bytes(kind, config, limits);
+}
+
+uint64_t KvCache::draft_block_bytes(const ModelConfig& config, const KvLimits& limits) {
+    return layer_bytes(LayerKind::kWindow, config, limits).total();
 }
 
 uint64_t KvCache::bytes(const ModelConfig& config, int32_t draft_blocks, const KvLimits& limits) {
-    uint64_t total = static_cast<uint64_t>(draft_blocks) *
-                     layer_bytes(LayerKind::kWindow, config, limits).total();
-    for (const LayerKind kind : config.layers) total += layer_bytes(kind, config, limits).total();
-    return total + aside_bytes(config, limits);
+    uint64_t total = static_cast<uint64_t>(draft_blocks) * draft_block_bytes(config, limits);
+    for (const LayerKind kind : config.layers) total += trunk_layer_bytes(kind, config, limits);
+    return total;
 }
 
 void KvCache::save(int64_t first, int64_t count) {
     ENSURE(count <= limits_.chunk_max && limits_.chunk_max > limits_.rollback_max);
-    std::byte* room = aside_.bytes.data();
-    for (size_t i = 0; i < trunk_; ++i) {
-        for_rings(layers_[i], [&](const auto& ring) {
-            ring.save(ops_, first, count, room);
-            room += ring.taken_bytes(count);
-        });
+    for (const Room& in : rooms_) {
+        std::byte* room = in.aside.bytes.data();
+        for (size_t i = in.first; i < in.end; ++i) {
+            for_rings(layers_[i], [&](const auto& ring) {
+                ring.save(*in.ops, first, count, room);
+                room += ring.taken_bytes(count);
+            });
+        }
     }
 }
 
 void KvCache::restore(int64_t first, int64_t count) {
-    const std::byte* room = aside_.bytes.data();
-    for (size_t i = 0; i < trunk_; ++i) {
-        for_rings(layers_[i], [&](auto& ring) {
-            ring.restore(ops_, first, count, room);
-            room += ring.taken_bytes(count);
-        });
+    for (const Room& in : rooms_) {
+        const std::byte* room = in.aside.bytes.data();
+        for (size_t i = in.first; i < in.end; ++i) {
+            for_rings(layers_[i], [&](auto& ring) {
+                ring.restore(*in.ops, first, count, room);
+                room += ring.taken_bytes(count);
+            });
+        }
     }
 }
 

@@ -7,11 +7,12 @@
 //
 // so that forgetting the last tokens is only a smaller length: what they wrote lies where no shorter sequence looks, or
 // is written again before it is read. A chunk longer than the rollback overwrites more of the rings than that: before it
-// they are copied, so that a chunk that ends in its middle can be taken back as well. All of it lies in the memory of the
-// ops that it was made with. Engine thread only.
+// they are copied, so that a chunk that ends in its middle can be taken back as well. What a layer has lies in the memory
+// of the ops that compute it: those of one GPU for all, or each GPU's for its layers. Engine thread only.
 
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/base/memory.h"
@@ -140,12 +141,22 @@ public:
                                                                  const ModelConfig& config,
                                                                  int32_t draft_blocks,
                                                                  const KvLimits& limits);
-    // What `create` reserves.
+    // The same with the ops of each layer, the trunk's and those of the draft blocks; the same ones for consecutive layers.
+    // kCapacity where one has no memory left: `full`, if not null, says which.
+    [[nodiscard]] static Result<std::unique_ptr<KvCache>> create(std::span<Ops* const> ops,
+                                                                 const ModelConfig& config,
+                                                                 const KvLimits& limits,
+                                                                 Ops** full);
+    // What `create` reserves; and of it what belongs to a layer of the trunk, and to a draft block.
     [[nodiscard]] static uint64_t bytes(const ModelConfig& config, int32_t draft_blocks,
                                         const KvLimits& limits);
+    [[nodiscard]] static uint64_t trunk_layer_bytes(LayerKind kind, const ModelConfig& config,
+                                                    const KvLimits& limits);
+    [[nodiscard]] static uint64_t draft_block_bytes(const ModelConfig& config,
+                                                    const KvLimits& limits);
 
     [[nodiscard]] const KvLimits& limits() const { return limits_; }
-    [[nodiscard]] Ops& ops() { return ops_; }
+    [[nodiscard]] Ops& ops(LayerId id) { return *ops_[static_cast<size_t>(id.value)]; }
     // By LayerId: the trunk, then the draft blocks.
     [[nodiscard]] LayerKv& layer(LayerId id) { return layers_[static_cast<size_t>(id.value)]; }
 
@@ -157,19 +168,21 @@ public:
     [[nodiscard]] StepRecordings& recordings() { return recordings_; }
 
 private:
-    KvCache(Ops& ops, const KvLimits& limits, std::vector<LayerKv> layers, size_t trunk,
-            OpsMemory aside)
-        : ops_(ops),
-          limits_(limits),
-          layers_(std::move(layers)),
-          trunk_(trunk),
-          aside_(std::move(aside)) {}
+    // Layers of the trunk that lie in the memory of the same ops.
+    struct Room {
+        Ops* ops = nullptr;
+        size_t first = 0, end = 0;
+        OpsMemory aside;  // what a chunk overwrites, ring by ring
+    };
+    explicit KvCache(const KvLimits& limits) : limits_(limits) {}
+    [[nodiscard]] static Result<std::vector<Room>> rooms_of(std::span<Ops* const> ops,
+                                                            const ModelConfig& config,
+                                                            const KvLimits& limits, Ops** full);
 
-    Ops& ops_;
     KvLimits limits_;
+    std::vector<Ops*> ops_;  // of each layer
     std::vector<LayerKv> layers_;
-    size_t trunk_;               // so many of the layers are the model's
-    OpsMemory aside_;            // what a chunk overwrites, ring by ring
+    std::vector<Room> rooms_;
     StepRecordings recordings_;  // last: they know where all of it lies
 };
 

@@ -70,9 +70,9 @@ Status fill_session(Session& session, const ModelConfig& config, int64_t length,
     ENSURE(session.length() == 0 && length >= 0 && length <= session.context_max());
     Random random(seed);
     KvCache& kv = session.kv();
-    Ops& ops = kv.ops();
     for (int32_t l = 0; l < config.layer_count(); ++l) {
         LayerKv& layer = kv.layer(LayerId{l});
+        Ops& ops = kv.ops(LayerId{l});
         ENSURE(layer.kind == config.layers[static_cast<size_t>(l)]);
         TRY(fill_window(ops, layer, config.window, length, random));
         if (layer.kind == LayerKind::kWindow) continue;

@@ -15,9 +15,12 @@ Result<std::string> kv_identity(const Path& checkpoint, const RuntimeOptions& op
     if (options.ops == "cuda") {
         // Tensor cores of one generation sum alike. Where the CPU computes some experts and the GPU others, pages are as
         // good as those of another run, not the same bits.
-        const Gpu gpu = TRY(find_gpu(options.gpu.number));
-        text += cat("gpu ", gpu.major, ".", gpu.minor, " misses ",
-                    options.gpu.misses == GpuMisses::kCopy ? "copied" : "mixed", "\n");
+        text += "gpu ";
+        for (const int number : options.gpu.numbers) {
+            const Gpu gpu = TRY(find_gpu(number));
+            text += cat(gpu.major, ".", gpu.minor, " ");
+        }
+        text += cat("misses ", options.gpu.misses == GpuMisses::kCopy ? "copied" : "mixed", "\n");
     }
     text += TRY(program_identity());
     return text;

@@ -10,9 +10,14 @@ static_assert(kKvPageTokens % 128 == 0 && kKvPageTokens % 4 == 0);
 // Copies between the state and bytes, from the front of the bytes to their end.
 class Exporter {
 public:
-    Exporter(Ops& ops, std::span<std::byte> out) : ops_(ops), out_(out) {}
+    Exporter(KvCache& kv, std::span<std::byte> out) : kv_(kv), out_(out) {}
+    // What is copied from now on is this layer's.
+    [[nodiscard]] LayerKv& enter(LayerId id) {
+        ops_ = &kv_.ops(id);
+        return kv_.layer(id);
+    }
     void copy(const void* state, size_t bytes) {
-        if (status_.ok()) status_ = ops_.read(out_.data(), state, bytes);
+        if (status_.ok()) status_ = ops_->read(out_.data(), state, bytes);
         out_ = out_.subspan(bytes);
     }
     [[nodiscard]] Status done() const {
@@ -21,16 +26,21 @@ public:
     }
 
 private:
-    Ops& ops_;
+    KvCache& kv_;
+    Ops* ops_ = nullptr;
     std::span<std::byte> out_;
     Status status_;
 };
 
 class Importer {
 public:
-    Importer(Ops& ops, std::span<const std::byte> bytes) : ops_(ops), bytes_(bytes) {}
+    Importer(KvCache& kv, std::span<const std::byte> bytes) : kv_(kv), bytes_(bytes) {}
+    [[nodiscard]] LayerKv& enter(LayerId id) {
+        ops_ = &kv_.ops(id);
+        return kv_.layer(id);
+    }
     void copy(void* state, size_t bytes) {
-        if (status_.ok()) status_ = ops_.write(state, bytes_.data(), bytes);
+        if (status_.ok()) status_ = ops_->write(state, bytes_.data(), bytes);
         bytes_ = bytes_.subspan(bytes);
     }
     [[nodiscard]] Status done() const {
@@ -39,7 +49,8 @@ public:
     }
 
 private:
-    Ops& ops_;
+    KvCache& kv_;
+    Ops* ops_ = nullptr;
     std::span<const std::byte> bytes_;
     Status status_;
 };
@@ -102,34 +113,34 @@ KvPages::KvPages(const ModelConfig& config, int32_t draft_blocks)
 }
 
 Status KvPages::export_rows(KvCache& kv, int64_t page, std::span<std::byte> out) const {
-    Exporter walk(kv.ops(), out);
+    Exporter walk(kv, out);
     for (size_t l = 0; l < kinds_.size(); ++l) {
-        walk_rows(kv.layer(LayerId{static_cast<int32_t>(l)}), page, walk);
+        walk_rows(walk.enter(LayerId{static_cast<int32_t>(l)}), page, walk);
     }
     return walk.done();
 }
 
 Status KvPages::import_rows(KvCache& kv, int64_t page, std::span<const std::byte> bytes) const {
-    Importer walk(kv.ops(), bytes);
+    Importer walk(kv, bytes);
     for (size_t l = 0; l < kinds_.size(); ++l) {
-        walk_rows(kv.layer(LayerId{static_cast<int32_t>(l)}), page, walk);
+        walk_rows(walk.enter(LayerId{static_cast<int32_t>(l)}), page, walk);
     }
     return walk.done();
 }
 
 Status KvPages::export_edge(KvCache& kv, int64_t page, std::span<std::byte> out) const {
-    Exporter walk(kv.ops(), out);
+    Exporter walk(kv, out);
     for (size_t l = 0; l < kinds_.size(); ++l) {
-        walk_edge(kv.layer(LayerId{static_cast<int32_t>(l)}), window_, (page + 1) * kKvPageTokens,
+        walk_edge(walk.enter(LayerId{static_cast<int32_t>(l)}), window_, (page + 1) * kKvPageTokens,
                   walk);
     }
     return walk.done();
 }
 
 Status KvPages::import_edge(KvCache& kv, int64_t page, std::span<const std::byte> bytes) const {
-    Importer walk(kv.ops(), bytes);
+    Importer walk(kv, bytes);
     for (size_t l = 0; l < kinds_.size(); ++l) {
-        walk_edge(kv.layer(LayerId{static_cast<int32_t>(l)}), window_, (page + 1) * kKvPageTokens,
+        walk_edge(walk.enter(LayerId{static_cast<int32_t>(l)}), window_, (page + 1) * kKvPageTokens,
                   walk);
     }
     return walk.done();

@@ -28,18 +28,50 @@ std::string row(std::string_view what, uint64_t bytes, std::string_view how) {
     return cat(name, size, how.empty() ? "" : "  ", how, "\n");
 }
 
+std::string where_text(const MemoryPlan& plan) {
+    if (!plan.on_gpu) return "";
+    return plan.gpus.size() > 1 ? "on the GPUs: " : "on the GPU: ";
+}
+
 std::string gpu_rows(const MemoryPlan& plan) {
     if (!plan.on_gpu) return "";
-    return row("GPU slots", plan.gpu_expert_bytes,
-               cat("on the GPU: ", plan.gpu_slots, " slots for the experts used most")) +
-           row("GPU work", plan.gpu_work_bytes, "on the GPU: what its operations overwrite") +
-           row("copies", plan.host_scratch_bytes, "what the host sees and computes of a chunk");
+    std::string out =
+        row("GPU slots", plan.gpu_expert_bytes,
+            cat(where_text(plan), plan.gpu_slots, " slots for the experts used most")) +
+        row("GPU work", plan.gpu_work_bytes,
+            cat(where_text(plan), "what ", plan.gpus.size() > 1 ? "their" : "its",
+                " operations overwrite")) +
+        row("copies", plan.host_scratch_bytes, "what the host sees and computes of a chunk");
+    if (plan.gpus.size() < 2) return out;
+    for (const GpuShare& share : plan.gpus) {
+        out += row(cat("  on GPU ", share.gpu), share.needed_bytes() + share.expert_bytes,
+                   cat("of these: ", share.layers_text(), ", ", share.slots, " slots"));
+    }
+    return out;
+}
+
+// `seen` says of which GPU so much may be taken, `layers` what for.
+Error too_small(std::string_view seen, std::string_view layers, const GpuShare& share) {
+    return Error{
+        ErrorCode::kCapacity,
+        cat(human_bytes(share.budget_bytes), " of ", seen, " memory may be taken, and ",
+            human_bytes(share.needed_bytes()), " are needed there", layers, " (dense weights ",
+            human_bytes(share.dense_bytes), ", KV state ", human_bytes(share.kv_bytes),
+            ", activations ", human_bytes(share.scratch_bytes + share.work_bytes),
+            "); close what else uses it, raise --vram-budget if there is one, lower --context or "
+            "--prefill-chunk, or take --ops cpu")};
 }
 
 }  // namespace
 
+std::string GpuShare::layers_text() const {
+    std::string text = layers == 1 ? cat("layer ", first_layer)
+                                   : cat("layers ", first_layer, "-", first_layer + layers - 1);
+    return head ? text + " and the head" : text;
+}
+
 std::string MemoryPlan::text() const {
-    const std::string where = on_gpu ? "on the GPU: " : "";
+    const std::string where = where_text(*this);
     return row("dense weights", dense_bytes, where + "copied or mapped from the checkpoint") +
            row("tables", table_bytes, "mapped, not counted: rows of them are read as tokens come") +
            row("expert slots", expert_bytes,
@@ -79,22 +111,47 @@ MemoryPlan plan_memory(const ModelConfig& config, const MemoryWishes& wishes) {
     return plan;
 }
 
+MemoryPlan with_shares(MemoryPlan plan, std::vector<GpuShare> shares) {
+    plan.on_gpu = true;
+    plan.dense_bytes = plan.kv_bytes = plan.scratch_bytes = 0;
+    plan.gpu_work_bytes = plan.gpu_expert_bytes = plan.host_scratch_bytes = 0;
+    plan.gpu_slots = 0;
+    for (const GpuShare& share : shares) {
+        plan.dense_bytes += share.dense_bytes;
+        plan.kv_bytes += share.kv_bytes;
+        plan.scratch_bytes += share.scratch_bytes;
+        plan.gpu_work_bytes += share.work_bytes;
+        plan.gpu_expert_bytes += share.expert_bytes;
+        plan.gpu_slots += share.slots;
+        plan.host_scratch_bytes += share.host_scratch_bytes;
+    }
+    plan.gpus = std::move(shares);
+    return plan;
+}
+
 int32_t slots_in(uint64_t budget_bytes, uint64_t slot_bytes, int32_t experts_total) {
     return static_cast<int32_t>(
         std::min(budget_bytes / slot_bytes, static_cast<uint64_t>(experts_total)));
 }
 
 Status check_gpu(const MemoryPlan& plan, uint64_t budget_bytes) {
-    const uint64_t needed = plan.gpu_bytes() - plan.gpu_expert_bytes;
-    if (!plan.on_gpu || needed <= budget_bytes) return {};
-    return Error{
-        ErrorCode::kCapacity,
-        cat(human_bytes(budget_bytes), " of the GPU's memory may be taken, and ",
-            human_bytes(needed), " are needed there (dense weights ", human_bytes(plan.dense_bytes),
-            ", KV state ", human_bytes(plan.kv_bytes), ", activations ",
-            human_bytes(plan.scratch_bytes + plan.gpu_work_bytes),
-            "); close what else uses it, raise --vram-budget if there is one, lower --context or "
-            "--prefill-chunk, or take --ops cpu")};
+    const GpuShare all{.budget_bytes = budget_bytes,
+                       .dense_bytes = plan.dense_bytes,
+                       .kv_bytes = plan.kv_bytes,
+                       .scratch_bytes = plan.scratch_bytes,
+                       .work_bytes = plan.gpu_work_bytes};
+    if (!plan.on_gpu || all.needed_bytes() <= budget_bytes) return {};
+    return too_small("the GPU's", "", all);
+}
+
+Status check_gpus(std::span<const GpuShare> shares) {
+    const auto lacks = [](const GpuShare& share) {
+        return share.needed_bytes() - std::min(share.needed_bytes(), share.budget_bytes);
+    };
+    const auto worst = std::ranges::max_element(shares, {}, lacks);
+    if (worst == shares.end() || lacks(*worst) == 0) return {};
+    if (shares.size() == 1) return too_small("the GPU's", "", *worst);
+    return too_small(cat("GPU ", worst->gpu, "'s"), cat(" for ", worst->layers_text()), *worst);
 }
 
 Status check_limit(const MemoryPlan& plan, int32_t slots_min, std::optional<uint64_t> limit_bytes) {

@@ -7,7 +7,7 @@
 
 #include "core/base/machine.h"
 #include "core/base/strings.h"
-#include "core/engine/gpu_side.h"
+#include "core/engine/gpu_stages.h"
 #include "core/engine/kv_cache.h"
 
 namespace millrace {
@@ -86,9 +86,17 @@ struct Runtime::Parts {
           pool(chosen.threads > 0 ? chosen.threads : usable_threads(), chosen.pinning),
           host_ops(make_host_ops(pool, chosen)) {}
 
-    [[nodiscard]] Ops& ops() { return gpu && !gpu_lost ? gpu->ops() : *host_ops; }
+    [[nodiscard]] bool on_gpus() const { return gpus != nullptr && !gpu_lost; }
     [[nodiscard]] StepOps step_ops() {
-        return {ops(), *host_ops, gpu && !gpu_lost ? gpu->tier() : nullptr};
+        if (on_gpus()) return {gpus->stages(), *host_ops};
+        const StepStage all{host_ops.get(), nullptr, checkpoint.config().layer_count()};
+        return {{all}, *host_ops};
+    }
+    // Of each layer, the trunk's and the draft blocks'.
+    [[nodiscard]] std::vector<Ops*> layer_ops() {
+        if (on_gpus()) return gpus->layer_ops(checkpoint.experts());
+        return std::vector<Ops*>(static_cast<size_t>(checkpoint.experts().layers()),
+                                 host_ops.get());
     }
     [[nodiscard]] OpsSizes gpu_sizes() const {
         const ModelConfig& config = checkpoint.config();
@@ -102,24 +110,19 @@ struct Runtime::Parts {
                 .picks = config.index_topk,
                 .vocabulary = config.vocabulary};
     }
-    [[nodiscard]] GpuExpertSizes gpu_experts() const {
-        return gpu_expert_sizes(checkpoint.experts(),
-                                step_limits().chunk_max * checkpoint.config().experts_per_token);
+    [[nodiscard]] int64_t pairs() const {
+        return step_limits().chunk_max * checkpoint.config().experts_per_token;
     }
-    // Ops of a GPU, the dense weights and the experts in its memory.
-    [[nodiscard]] Status move_to_gpu(const OpenWatch& watch) {
-        gpu = TRY(GpuSide::open(
-            options.gpu, {checkpoint, plan, gpu_sizes(), gpu_experts(), *host_ops, *cache, clock},
-            watch));
-        plan.gpu_slots = gpu->tier() == nullptr ? 0 : gpu->tier()->gpu_slots();
-        plan.gpu_expert_bytes = static_cast<uint64_t>(plan.gpu_slots) * gpu_experts().slot_bytes;
-        if (gpu->tier() != nullptr) gpu_counts = gpu->tier()->counts();
+    // Ops of GPUs, the dense weights and the experts in their memory.
+    [[nodiscard]] Status move_to_gpus(const OpenWatch& watch) {
+        gpus = TRY(GpuStages::open(plan.gpus, options.gpu.misses,
+                                   {checkpoint, gpu_sizes(), pairs(), *host_ops, *cache, clock},
+                                   watch));
+        plan = with_shares(std::move(plan), gpus->shares());
+        gpu_counts = gpus->counts();
         return {};
     }
 
-    [[nodiscard]] int32_t draft_blocks() const {
-        return checkpoint.experts().layers() - checkpoint.config().layer_count();
-    }
     [[nodiscard]] KvLimits kv_limits() const {
         return {options.context_max, options.rollback_tokens, step_limits().chunk_max};
     }
@@ -149,15 +152,11 @@ struct Runtime::Parts {
                             .rollback_tokens = options.rollback_tokens,
                             .prefill_chunk = options.prefill_chunk};
         if (options.ops != "cuda") return plan_memory(checkpoint.config(), wishes);
-        const GpuExpertSizes experts = gpu_experts();
         wishes.on_gpu = true;
-        wishes.gpu_budget_bytes = TRY(gpu_budget(options.gpu));
-        wishes.dense_bytes = placed_dense_bytes(checkpoint);
-        wishes.gpu_work_bytes = gpu_ops_bytes(gpu_sizes()) + gpu_expert_bytes(experts);
-        wishes.gpu_slot_bytes = experts.slot_bytes;
-        const MemoryPlan out = plan_memory(checkpoint.config(), wishes);
-        TRY(check_gpu(out, wishes.gpu_budget_bytes));
-        return out;
+        std::vector<GpuShare> shares = TRY(split_model(
+            options.gpu, checkpoint, {gpu_sizes(), step_limits(), kv_limits(), pairs()}));
+        TRY(check_gpus(shares));
+        return with_shares(plan_memory(checkpoint.config(), wishes), std::move(shares));
     }
 
     const Path directory;
@@ -169,9 +168,9 @@ struct Runtime::Parts {
     std::unique_ptr<Ops> host_ops;
     PageBuffer dense;  // arranged copies of dense weights
     std::unique_ptr<ExpertCache> cache;
-    std::unique_ptr<GpuSide> gpu;  // null without one
-    bool gpu_lost = false;         // it stopped working: sessions still refer to it
-    std::shared_ptr<const GpuTierCounts> gpu_counts;
+    std::unique_ptr<GpuStages> gpus;  // null without any
+    bool gpu_lost = false;            // one stopped working: sessions still refer to them
+    std::vector<std::shared_ptr<const GpuTierCounts>> gpu_counts;
     std::unique_ptr<Step> step;  // last: it refers to all of the above
 };
 
@@ -197,7 +196,7 @@ Result<std::unique_ptr<Runtime>> Runtime::open(const Path& directory, const Runt
     parts->cache = TRY(ExpertCache::create(layout, cache, parts->clock));
     ENSURE(parts->cache->slots() == parts->plan.expert_slots);
     if (options.ops == "cuda") {
-        TRY(parts->move_to_gpu(watch));
+        TRY(parts->move_to_gpus(watch));
     } else {
         parts->dense = TRY(arrange_dense_weights(parts->checkpoint, *parts->host_ops,
                                                  machine_memory().available_bytes, watch));
@@ -213,19 +212,21 @@ const MemoryPlan& Runtime::plan() const { return parts_->plan; }
 ExpertCacheStats Runtime::expert_stats() const { return parts_->cache->stats(); }
 ExpertPulse Runtime::expert_pulse() const { return parts_->cache->pulse(); }
 std::optional<GpuTierStats> Runtime::gpu_stats() const {
-    if (parts_->gpu_counts == nullptr) return std::nullopt;
-    return parts_->gpu_counts->stats();
+    if (parts_->gpu_counts.empty()) return std::nullopt;
+    GpuTierStats sum;
+    for (const auto& counts : parts_->gpu_counts) sum += counts->stats();
+    return sum;
 }
 Step& Runtime::step() { return *parts_->step; }
 
 Result<Session> Runtime::new_session() {
     while (true) {
-        auto kv =
-            KvCache::create(parts_->ops(), config(), parts_->draft_blocks(), parts_->kv_limits());
+        Ops* full = nullptr;
+        auto kv = KvCache::create(parts_->layer_ops(), config(), parts_->kv_limits(), &full);
         if (kv.ok()) return Session(*std::move(kv));
-        GpuTier* const tier = parts_->step_ops().tier;
-        if (kv.error().code != ErrorCode::kCapacity || tier == nullptr) return kv.error();
-        if (!TRY(tier->shrink())) return kv.error();
+        if (kv.error().code != ErrorCode::kCapacity || full == nullptr || !parts_->on_gpus())
+            return kv.error();
+        if (!TRY(parts_->gpus->shrink(*full))) return kv.error();
     }
 }
 
@@ -233,7 +234,7 @@ Status Runtime::continue_on_cpu() {
     Parts& parts = *parts_;
     StepObserver* const observer = parts.step->observer();
     parts.step.reset();
-    parts.gpu->lose();
+    parts.gpus->lose();
     parts.gpu_lost = true;
     // The weights that were copied to the GPU, as the files have them.
     parts.checkpoint = TRY(Checkpoint::open(parts.directory));

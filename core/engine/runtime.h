@@ -22,7 +22,7 @@ namespace millrace {
 
 struct RuntimeOptions {
     int threads = 0;  // compute threads; 0: one for every CPU that the process may use
-    // Which implementation of kernels/ops.h: "cpu", "reference", or "cuda": a GPU, and the CPU for routed experts that are
+    // Which implementation of kernels/ops.h: "cpu", "reference", or "cuda": GPUs, and the CPU for routed experts that are
     // not there.
     std::string ops = "cpu";
     CpuOptions cpu;  // how the cpu ops compute, which have the routed experts of "cuda" too
@@ -55,10 +55,10 @@ public:
     [[nodiscard]] const MemoryPlan& plan() const;
     [[nodiscard]] ExpertCacheStats expert_stats() const;  // these two: any thread
     [[nodiscard]] ExpertPulse expert_pulse() const;
-    // Of experts on the GPU, any thread; nothing without one.
+    // Of experts on all GPUs together, any thread; nothing without one. plan() has what lies on which.
     [[nodiscard]] std::optional<GpuTierStats> gpu_stats() const;
 
-    // An empty session with room for options().context_max tokens. On a GPU that has no such room left experts give way.
+    // An empty session with room for options().context_max tokens. On GPUs that have no such room left experts give way.
     [[nodiscard]] Result<Session> new_session();
 
     // Appends `tokens` (at most options().prefill_chunk) to the session. logits: no rows, one row, or one a token
@@ -66,8 +66,9 @@ public:
     // when it is cancelled (Step::watch); then the session holds the tokens that it held before.
     [[nodiscard]] Status forward(Session& session, std::span<const TokenId> tokens,
                                  LogitsWanted wanted, MatrixView<float> logits);
-    // After forward failed with kDeviceLost: from now on everything is computed on the CPU. Sessions made before are of no
-    // use any more, but must be gone before the runtime. Takes as long as opening the model; experts stay in memory.
+    // After forward failed with kDeviceLost, on whichever GPU: from now on everything is computed on the CPU. Sessions made
+    // before are of no use any more, but must be gone before the runtime. Takes as long as opening the model; experts stay
+    // in memory.
     [[nodiscard]] Status continue_on_cpu();
     // The pieces of `forward`, for drafts and tests.
     [[nodiscard]] Step& step();

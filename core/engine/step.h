@@ -1,8 +1,13 @@
 #pragma once
 // One forward step (spec §4): embed, every block, head. This file and block.h are the walk of a token; attention.h and
 // moe.h are its two halves. Engine thread only; allocates nothing after `create`.
+//
+// The layers may be those of several GPUs, stage by stage: each has activations of its own, and at a stage's end the streams
+// move to the next by way of the host, which waits for them. Head and draft blocks belong to the last stage, and so do all
+// rows that are given out here.
 
 #include <memory>
+#include <vector>
 
 #include "core/engine/block.h"
 #include "core/model/checkpoint.h"
@@ -17,11 +22,20 @@ struct StepLimits {
     int64_t context_max = 0;  // tokens in a sequence
 };
 
-// Who computes: everything but routed experts, and those (StepContext).
-struct StepOps {
-    Ops& dense;
-    Ops& experts;
+// Consecutive layers of the trunk and who computes them, all but routed experts that are not in the tier.
+struct StepStage {
+    Ops* ops = nullptr;
     GpuTier* tier = nullptr;  // experts that those of a GPU compute
+    int32_t layers = 0;
+};
+struct StepOps {
+    std::vector<StepStage> stages;  // all layers together
+    Ops& experts;                   // of the host (StepContext)
+};
+
+// Whether a stage is the first and the last one.
+struct StageEnds {
+    bool first = true, last = true;
 };
 
 struct StepScratch {
@@ -36,9 +50,12 @@ struct StepScratch {
     MatrixView<Bf16> z, normed;    // [chunk, d]
     MatrixView<Bf16> main_hidden;  // [chunk, targets·d]
     BlockScratch block;
+    // In the host's memory, of all stages but the last: what is on its way to the next.
+    MatrixView<Bf16> moving_streams;  // [chunk, 4d]
+    MatrixView<Bf16> moving_hidden;   // [chunk, targets·d]
 
     [[nodiscard]] static StepScratch take(Arenas& arenas, const ModelConfig& config,
-                                          const StepLimits& limits);
+                                          const StepLimits& limits, const StageEnds& ends);
 };
 
 struct StepBytes {
@@ -52,25 +69,34 @@ public:
                                                               const StepOps& ops,
                                                               ExpertCache& cache,
                                                               const StepLimits& limits);
-    // What `create` allocates for activations; `apart`: the ops have memory of their own.
+    // What `create` allocates for a stage's activations; `apart`: the ops have memory of their own.
     [[nodiscard]] static StepBytes scratch_bytes(const ModelConfig& config,
-                                                 const StepLimits& limits, bool apart);
+                                                 const StepLimits& limits, bool apart,
+                                                 const StageEnds& ends = {});
 
     // Computes `tokens` at positions first, first + 1, … of the sequence that `kv` holds. logits: as `wanted` says, no
     // rows, one row, or one a token [n, vocabulary]; in the host's memory, here and below.
     [[nodiscard]] Status forward(KvCache& kv, std::span<const TokenId> tokens, int64_t first,
                                  LogitsWanted wanted, MatrixView<float> logits);
     // Those of the last forward that wanted them kept, in the ops' memory, until the next call.
-    [[nodiscard]] std::span<const float> kept_logits() const { return scratch_.logits.row(0); }
+    [[nodiscard]] std::span<const float> kept_logits() const {
+        return stages_.back().scratch.logits.row(0);
+    }
     // Who is asked whether `forward` should go on; null: nobody.
     void watch(StepWatch* watch) { watch_ = watch; }
 
-    // The parts of `forward`, for drafts and for tests that start in the middle.
-    [[nodiscard]] Chunk chunk_of(std::span<const TokenId> tokens, int64_t first);
+    // The parts of `forward`, for drafts and for tests that start in the middle, of layers of the last stage.
+    [[nodiscard]] Chunk chunk_of(std::span<const TokenId> tokens, int64_t first) {
+        return chunk_of(stages_.back(), tokens, first);
+    }
     // The tokens of a chunk into streams.
-    [[nodiscard]] Status embed(std::span<const TokenId> tokens, MatrixView<Bf16> streams);
+    [[nodiscard]] Status embed(std::span<const TokenId> tokens, MatrixView<Bf16> streams) {
+        return embed(stages_.back(), tokens, streams);
+    }
     [[nodiscard]] Status run_layer(const Chunk& chunk, LayerId layer, const BlockWeights& weights,
-                                   LayerKv& kv, MatrixView<Bf16> streams);
+                                   LayerKv& kv, MatrixView<Bf16> streams) {
+        return run_layer(stages_.back(), chunk, layer, weights, kv, streams);
+    }
     [[nodiscard]] Status logits_of(MatrixView<const Bf16> streams, const HeadWeights& head,
                                    MatrixView<float> logits);
     // hc_head of the streams → bf16 [n, d], before its norm; the view lies in scratch.
@@ -84,45 +110,71 @@ public:
                                  MatrixView<float> y);
 
     // Streams of the last forward's rows after the last block [n, 4d].
-    [[nodiscard]] MatrixView<Bf16> streams() const { return scratch_.streams.slice_rows(0, rows_); }
+    [[nodiscard]] MatrixView<Bf16> streams() const { return streams_of(stages_.back()); }
     // Of the last forward's rows, the stream means after each of DSpark's target layers, side by side [n, targets·d].
     [[nodiscard]] MatrixView<const Bf16> main_hidden() const {
-        return scratch_.main_hidden.slice_rows(0, rows_);
+        return stages_.back().scratch.main_hidden.slice_rows(0, rows_);
     }
 
-    [[nodiscard]] StepContext context() {
-        return {checkpoint_.config(), ops_.dense, ops_.experts, rope_};
-    }
+    // These, and the scratch and tier below: of the last stage.
+    [[nodiscard]] StepContext context() { return context_of(stages_.back()); }
     [[nodiscard]] const Checkpoint& checkpoint() const { return checkpoint_; }
     [[nodiscard]] const RopeTables& rope() const { return rope_; }
-    [[nodiscard]] const BlockScratch& block_scratch() const { return scratch_.block; }
-    [[nodiscard]] Experts experts() {
-        return {cache_, checkpoint_.experts(), ops_.tier, nullptr, watch_};
-    }
+    [[nodiscard]] const BlockScratch& block_scratch() const { return stages_.back().scratch.block; }
+    [[nodiscard]] Experts experts() { return experts_of(stages_.back()); }
     [[nodiscard]] const StepLimits& limits() const { return limits_; }
     void observe(StepObserver* observer) { observer_ = observer; }
     [[nodiscard]] StepObserver* observer() const { return observer_; }
 
 private:
-    Step(const Checkpoint& checkpoint, const StepOps& ops, ExpertCache& cache,
+    struct Stage {
+        Ops& ops;
+        GpuTier* tier = nullptr;
+        int32_t first = 0, end = 0;  // layers of the trunk
+        ScratchMemory memory;
+        StepScratch scratch;
+    };
+    Step(const Checkpoint& checkpoint, Ops& expert_ops, ExpertCache& cache,
          const StepLimits& limits);
     void keep_logits(MatrixView<const Bf16> streams, const HeadWeights& head);
-    [[nodiscard]] BlockEnd end_of(LayerId layer) const;
+    [[nodiscard]] Status add_stage(const StepStage& by, const StageEnds& ends);
+    [[nodiscard]] MatrixView<Bf16> streams_of(const Stage& stage) const {
+        return stage.scratch.streams.slice_rows(0, rows_);
+    }
+    [[nodiscard]] StepContext context_of(const Stage& stage) {
+        return {checkpoint_.config(), stage.ops, expert_ops_, rope_};
+    }
+    [[nodiscard]] Experts experts_of(const Stage& stage) {
+        return {cache_, checkpoint_.experts(), stage.tier, nullptr, watch_};
+    }
+    [[nodiscard]] Chunk chunk_of(const Stage& stage, std::span<const TokenId> tokens,
+                                 int64_t first);
+    [[nodiscard]] Status embed(const Stage& stage, std::span<const TokenId> tokens,
+                               MatrixView<Bf16> streams);
+    [[nodiscard]] Status run_stage(const Stage& stage, Chunk chunk, KvCache& kv);
+    [[nodiscard]] Status run_layer(const Stage& stage, const Chunk& chunk, LayerId layer,
+                                   const BlockWeights& weights, LayerKv& kv,
+                                   MatrixView<Bf16> streams);
+    // The other stages' tiers make room in the cache for the experts of this one.
+    [[nodiscard]] Status make_way(const Stage& stage);
+    // What a stage has computed, to the next.
+    [[nodiscard]] Status move_on(const Stage& from, const Stage& to);
+    [[nodiscard]] BlockEnd end_of(const Stage& stage, LayerId layer) const;
     // A layer but for its end, with that of the one before, if it was left (block.h).
-    [[nodiscard]] Status begin_layer(const Chunk& chunk, LayerId layer, const BlockWeights& weights,
-                                     const BlockEnd* before, LayerKv& kv, MatrixView<Bf16> streams);
+    [[nodiscard]] Status begin_layer(const Stage& stage, const Chunk& chunk, LayerId layer,
+                                     const BlockWeights& weights, const BlockEnd* before,
+                                     LayerKv& kv, MatrixView<Bf16> streams);
     void hint_hash_layers(std::span<const TokenId> tokens);
 
     const Checkpoint& checkpoint_;
-    const StepOps ops_;
+    Ops& expert_ops_;
     ExpertCache& cache_;
     const StepLimits limits_;
     const RopeTables rope_;
     StepObserver* observer_ = nullptr;
     StepWatch* watch_ = nullptr;
-    ScratchMemory memory_;
     int64_t rows_ = 0;  // of the last forward
-    StepScratch scratch_;
+    std::vector<Stage> stages_;
 };
 
 }  // namespace millrace

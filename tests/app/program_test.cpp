@@ -145,6 +145,11 @@ TEST_CASE(
     const Done gpu = run("run --temperature 0 --ops cuda 'What is a hash layer?'");
     if (gpu.status != 0) check_refused(gpu, "take --ops cpu");
     check_refused(run("run --gpu 0 hello"), "--gpu belongs to --ops cuda");
+    check_refused(run("run --ops cuda --gpu 1,0,1 hello"), "--gpu names GPU 1 twice");
+    for (const char* list : {"0,", ",1", "0,,1", "one", "-1", "''", "0.1"}) {
+        check_refused(run(cat("run --ops cuda --gpu ", list, " hello")),
+                      "--gpu takes the number of a GPU, or several with commas between");
+    }
     check_refused(run("run --vram-budget 4G hello"), "--vram-budget belongs to --ops cuda");
     check_refused(run("run --gpu-misses copy hello"), "--gpu-misses belongs to --ops cuda");
     check_refused(run("run --ops cuda --vram-budget many hello"), "--vram-budget: ");

@@ -60,7 +60,7 @@ TEST_CASE(
     const test::WatchedGpu gpu(1);
     cuda_sim::set_card({.count = 2});  // memory of one is none of the other's
     RuntimeOptions options = cuda_options();
-    options.gpu.number = 1;
+    options.gpu.numbers = {1};
     const auto tokens = some_tokens(3);
     const auto runtime = test::open_runtime(test::tiny_checkpoint("tiny-clamp"), options);
     cuda_sim::change_thread();
@@ -85,7 +85,7 @@ TEST_CASE("what is missing for the GPU is said in one sentence") {
           "GPU 0, Titan V, has compute capability 7.0; 8.0 or newer is needed (Ampere of 2020); "
           "take --ops cpu");
     RuntimeOptions second = cuda_options();
-    second.gpu.number = 1;
+    second.gpu.numbers = {1};
     CHECK(refusal({}, second) == "there is no GPU number 1; this machine has 1, counted from 0");
     const std::string taken = refusal({.memory_bytes = uint64_t{1} << 20});
     CAPTURE(taken);

@@ -109,8 +109,8 @@ TEST_CASE("what is multiplied is placed in the ops' memory, the embedding's tabl
     Checkpoint placed = opened(), mapped = opened();
     const LinearWeight table = placed.weights().embed;
     const LinearWeight head = placed.weights().head;
-    const uint64_t bytes = placed_dense_bytes(placed);
-    const auto memory = place_dense_weights(placed, *ops);
+    const uint64_t bytes = placed_dense_bytes(placed, {});
+    const auto memory = place_dense_weights(placed, *ops, {});
     REQUIRE(memory.ok());
     CHECK(memory->bytes.size() >= bytes);  // whole pages
     CHECK(placed.weights().embed.codes == table.codes);

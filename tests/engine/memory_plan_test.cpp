@@ -75,6 +75,44 @@ TEST_CASE("what lies on a GPU is no memory of the host's, and must fit the GPU")
     CHECK(plan.text().find("on the GPU: one chunk") != std::string::npos);
 }
 
+TEST_CASE("shares of several GPUs are summed, named, and the one that lacks most is told") {
+    GpuShare first{.gpu = 2,
+                   .first_layer = 0,
+                   .layers = 20,
+                   .budget_bytes = 900 * kMiB,
+                   .dense_bytes = 500 * kMiB,
+                   .kv_bytes = 100 * kMiB,
+                   .scratch_bytes = 30 * kMiB,
+                   .work_bytes = 20 * kMiB,
+                   .expert_bytes = 200 * kMiB,
+                   .slots = 4,
+                   .host_scratch_bytes = 3 * kMiB};
+    GpuShare last = first;
+    last.gpu = 0;
+    last.first_layer = 20;
+    last.layers = 1;
+    last.head = true;
+    last.budget_bytes = 640 * kMiB;
+    const MemoryPlan plan = with_shares(some_plan(), {first, last});
+    CHECK(plan.gpu_bytes() == 1700 * kMiB);
+    CHECK(plan.gpu_slots == 8);
+    CHECK(plan.host_scratch_bytes == 6 * kMiB);
+    const std::string text = plan.text();
+    CAPTURE(text);
+    CHECK(text.find("on GPU 2        850.00 MiB  of these: layers 0-19, 4 slots") !=
+          std::string::npos);
+    CHECK(text.find("of these: layer 20 and the head, 4 slots") != std::string::npos);
+    const Status refused = check_gpus(plan.gpus);
+    CHECK(says(refused,
+               "640.00 MiB of GPU 0's memory may be taken, and 650.00 MiB are needed "
+               "there for layer 20 and the head (dense weights 500.00 MiB"));
+    last.budget_bytes = 650 * kMiB;
+    CHECK(check_gpus(std::vector{first, last}).ok());
+    // Alone it is called as ever.
+    last.budget_bytes = 0;
+    CHECK(says(check_gpus(std::vector{last}), "0 B of the GPU's memory may be taken"));
+}
+
 TEST_CASE("a limit below everything: no budget is advised that would not do") {
     const Status refused = check_limit(some_plan(), 7, 1200 * kMiB);
     CHECK(says(refused, "--context"));
