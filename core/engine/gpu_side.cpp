@@ -31,13 +31,13 @@ ExpertWeights largest_expert(const ExpertSource& source) {
     return largest;
 }
 
-// Of each layer's table, and of those behind them, through which experts of all layers pass.
-std::vector<ExpertFormats> formats_of(const ExpertSource& source) {
-    std::vector<ExpertFormats> out(static_cast<size_t>(source.layers()));
+// Of each layer's table, and of those behind them, through which experts of all these layers pass.
+std::vector<ExpertFormats> formats_of(const ExpertSource& source, LayerId first, int32_t layers) {
+    std::vector<ExpertFormats> out(static_cast<size_t>(layers));
     ExpertFormats all;
-    for (int32_t layer = 0; layer < source.layers(); ++layer) {
+    for (int32_t layer = 0; layer < layers; ++layer) {
         for (int32_t e = 0; e < source.experts(); ++e) {
-            const ExpertWeights expert = shape_of(source.record({{layer}, {e}}));
+            const ExpertWeights expert = shape_of(source.record({{first.value + layer}, {e}}));
             out[static_cast<size_t>(layer)].add(expert);
             all.add(expert);
         }
@@ -54,7 +54,8 @@ Result<uint64_t> gpu_budget(int gpu, uint64_t budget_bytes) {
     return found.free_bytes - std::min(kSpareBytes, found.free_bytes / 8);
 }
 
-GpuExpertSizes gpu_expert_sizes(const ExpertSource& source, int32_t layers, int64_t pairs) {
+GpuExpertSizes gpu_expert_sizes(const ExpertSource& source, LayerId first, int32_t layers,
+                                int64_t pairs) {
     const ExpertWeights expert = largest_expert(source);
     return {.hidden = expert.w1.cols,
             .inner = expert.w1.rows,
@@ -62,7 +63,7 @@ GpuExpertSizes gpu_expert_sizes(const ExpertSource& source, int32_t layers, int6
             .experts = source.experts(),
             .slot_bytes = gpu_slot_bytes(expert),
             .pairs = pairs,
-            .formats = formats_of(source)};
+            .formats = formats_of(source, first, layers)};
 }
 
 DenseShare dense_share(const GpuShare& share) {
@@ -101,8 +102,8 @@ Status GpuSide::try_tier(GpuMisses misses, const Parts& parts) {
     tier.slots = share_.slots;
     tier.first_layer = share_.first_layer;
     tier.layers = routed_layers(share_, source);
-    std::unique_ptr<GpuExperts> experts =
-        TRY(ops_->make_experts(gpu_expert_sizes(source, tier.layers, parts.pairs)));
+    std::unique_ptr<GpuExperts> experts = TRY(
+        ops_->make_experts(gpu_expert_sizes(source, {tier.first_layer}, tier.layers, parts.pairs)));
     if (misses == GpuMisses::kCpu) tier.copied_rows = GpuTierOptions::kNever;
     if (misses == GpuMisses::kAuto) {
         TRY(experts->grow(1));

@@ -15,9 +15,10 @@ namespace millrace {
 // What may be taken of a GPU's memory: the budget, as far as it is free. Fails as find_gpu does.
 [[nodiscard]] Result<uint64_t> gpu_budget(int gpu, uint64_t budget_bytes);
 
-// The largest of a model's experts on a GPU, and what a tier of so many layers wants of `pairs` rows and experts at once.
-[[nodiscard]] GpuExpertSizes gpu_expert_sizes(const ExpertSource& source, int32_t layers,
-                                              int64_t pairs);
+// The largest of a model's experts on a GPU, what formats those of `layers` layers from `first` on have, and what a tier of
+// them wants of `pairs` rows and experts at once.
+[[nodiscard]] GpuExpertSizes gpu_expert_sizes(const ExpertSource& source, LayerId first,
+                                              int32_t layers, int64_t pairs);
 
 // What of the dense weights lies there.
 [[nodiscard]] DenseShare dense_share(const GpuShare& share);

@@ -37,8 +37,8 @@ GpuShare bare_share(int gpu, bool first, bool last, Checkpoint& checkpoint,
         placed_dense_bytes(checkpoint, {.first_layer = 0, .layers = 0, .head = last});
     share.kv_bytes = last ? draft_blocks * KvCache::draft_block_bytes(config, sizes.kv) : 0;
     share.scratch_bytes = scratch.ops;
-    share.work_bytes =
-        gpu_ops_bytes(sizes.ops) + gpu_expert_bytes(gpu_expert_sizes(source, routed, sizes.pairs));
+    share.work_bytes = gpu_ops_bytes(sizes.ops) +
+                       gpu_expert_bytes(gpu_expert_sizes(source, LayerId{0}, routed, sizes.pairs));
     share.host_scratch_bytes = scratch.host;
     return share;
 }
@@ -52,7 +52,8 @@ struct LayerBytes {
 std::vector<LayerBytes> bytes_of_layers(Checkpoint& checkpoint, const GpuStageSizes& sizes) {
     const ModelConfig& config = checkpoint.config();
     const auto tables_of = [&](int32_t layers) {
-        return gpu_expert_bytes(gpu_expert_sizes(checkpoint.experts(), layers, sizes.pairs));
+        return gpu_expert_bytes(
+            gpu_expert_sizes(checkpoint.experts(), LayerId{0}, layers, sizes.pairs));
     };
     const uint64_t table = tables_of(1) - tables_of(0);
     std::vector<LayerBytes> out;
@@ -109,7 +110,7 @@ Result<std::vector<GpuShare>> split_model(const GpuOptions& options, Checkpoint&
         shares.back().budget_bytes = budget_bytes;
     }
     fill_shares(shares, bytes_of_layers(checkpoint, sizes), source.layers() - layers);
-    const uint64_t slot_bytes = gpu_expert_sizes(source, 1, sizes.pairs).slot_bytes;
+    const uint64_t slot_bytes = gpu_expert_sizes(source, LayerId{0}, 1, sizes.pairs).slot_bytes;
     for (GpuShare& share : shares) {
         const uint64_t needed = share.needed_bytes();
         if (needed >= share.budget_bytes) continue;

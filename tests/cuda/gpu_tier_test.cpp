@@ -191,14 +191,22 @@ TEST_CASE("experts of different sizes in one layer: a slot holds the largest, wh
     for (int32_t layer = 0; layer < 2; ++layer) {
         for (int32_t e = 0; e < 3; ++e) source.record({{layer}, {e}}) = expert(WeightFormat::kQ2s);
     }
-    const uint64_t small = gpu_expert_sizes(source, 2, 8).slot_bytes;
+    const uint64_t small = gpu_expert_sizes(source, LayerId{0}, 2, 8).slot_bytes;
     for (const ExpertKey large : {ExpertKey{{0}, {2}}, ExpertKey{{1}, {1}}}) {
         ExpertSource mixed = source;
         mixed.record(large) = expert(WeightFormat::kFp4);
-        const GpuExpertSizes sizes = gpu_expert_sizes(mixed, 2, 8);
+        const GpuExpertSizes sizes = gpu_expert_sizes(mixed, LayerId{0}, 2, 8);
         CHECK(sizes.slot_bytes > small);
         CHECK(sizes.hidden == 256);
         CHECK(sizes.inner == 128);
+        // A table is its layer's, also where a GPU has later layers alone.
+        const GpuExpertSizes later = gpu_expert_sizes(mixed, LayerId{1}, 1, 8);
+        REQUIRE(later.formats.size() == 1 + GpuTier::kPassingTables);
+        const ExpertWeights four{.w1 = mixed.record(large).w1.layout,
+                                 .w2 = mixed.record(large).w2.layout,
+                                 .w3 = mixed.record(large).w3.layout};
+        CHECK(later.formats[0].has(four) == (large.layer.value == 1));
+        CHECK(sizes.formats[1].has(four) == (large.layer.value == 1));
     }
 }
 

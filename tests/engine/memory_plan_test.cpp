@@ -99,7 +99,7 @@ TEST_CASE("shares of several GPUs are summed, named, and the one that lacks most
     CHECK(plan.host_scratch_bytes == 6 * kMiB);
     const std::string text = plan.text();
     CAPTURE(text);
-    CHECK(text.find("on GPU 2        850.00 MiB  of these: layers 0-19, 4 slots") !=
+    CHECK(text.find("on GPU 2          850.00 MiB  of these: layers 0-19, 4 slots") !=
           std::string::npos);
     CHECK(text.find("of these: layer 20 and the head, 4 slots") != std::string::npos);
     const Status refused = check_gpus(plan.gpus);
