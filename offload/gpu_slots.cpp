@@ -10,7 +10,6 @@ GpuSlots::GpuSlots(int32_t layers, int32_t experts, const PromotionRule& rule)
     : rule_(rule),
       experts_(static_cast<size_t>(experts)),
       homes_(static_cast<size_t>(layers) * static_cast<size_t>(experts), -1),
-      of_layer_(static_cast<size_t>(layers)),
       policy_(layers, experts) {}
 
 void GpuSlots::grow(int32_t count) {
@@ -57,7 +56,6 @@ void GpuSlots::landed(SlotId id) {
     slot.state = State::kThere;
     policy_.add(slot.key);
     ++there_;
-    ++of_layer_[static_cast<size_t>(slot.key.layer.value)];
 }
 
 // The expert's slot is empty.
@@ -70,7 +68,6 @@ void GpuSlots::drop(ExpertKey key) {
     slot.state = State::kEmpty;
     empty_.push_back(id);
     --there_;
-    --of_layer_[static_cast<size_t>(key.layer.value)];
 }
 
 std::optional<ExpertKey> GpuSlots::close_last() {

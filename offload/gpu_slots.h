@@ -50,9 +50,6 @@ public:
 
     [[nodiscard]] int32_t size() const { return static_cast<int32_t>(slots_.size()); }
     [[nodiscard]] int32_t there() const { return there_; }
-    [[nodiscard]] int32_t there(LayerId layer) const {
-        return of_layer_[static_cast<size_t>(layer.value)];
-    }
     // Calls visit(key) for each expert that is there.
     template <class Visit>
     void for_there(const Visit& visit) const {
@@ -91,9 +88,8 @@ private:
     const PromotionRule rule_;
     const size_t experts_;
     std::vector<Slot> slots_;
-    std::vector<SlotId> empty_;      // the last is taken first
-    std::vector<int32_t> homes_;     // [layers][experts] → slot or −1, filling and there
-    std::vector<int32_t> of_layer_;  // there
+    std::vector<SlotId> empty_;   // the last is taken first
+    std::vector<int32_t> homes_;  // [layers][experts] → slot or −1, filling and there
     int32_t there_ = 0;
     ExpertPolicy policy_;  // of those that are there
 };

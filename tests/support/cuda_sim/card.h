@@ -19,7 +19,7 @@ struct Card {
     int multiprocessors = 4;
     int clock_khz = 1'000'000;
     uint64_t memory_bytes = uint64_t{16} << 30;  // of each GPU: what can be allocated at a time
-    std::vector<uint64_t> each_memory_bytes{};    // by GPU, where they differ
+    std::vector<uint64_t> each_memory_bytes{};   // by GPU, where they differ
     uint64_t pinned_bytes = uint64_t{1} << 40;   // of the host, at most
     // So many calls still succeed; then the GPU has fallen off its bus, and every call fails.
     int64_t calls_left = INT64_MAX;
