@@ -338,4 +338,30 @@ TEST_CASE_FIXTURE(Comparison, "agreement of the mixture") {
            0);
 }
 
+TEST_CASE_FIXTURE(Comparison, "agreement of experts") {
+    constexpr int64_t kHidden = 1024, kInner = 256;
+    Rows<Bf16> x(kMany, kHidden), out_rows(kMany, kHidden);
+    fill(x);
+    const Quantised q(*ops, x.view);
+    const std::vector<int32_t> rows = {0, 1, 2, 3, 4};
+    const auto route_weights = floats(kMany);
+    for (const WeightFormat format : {WeightFormat::kFp8, WeightFormat::kFp4}) {
+        Bytes bytes[3];
+        const auto matrix = [&](int64_t outputs, int64_t cols, Bytes& of) {
+            return in.weight(format, ScaleFormat::kE8m0, outputs, cols, of);
+        };
+        const ExpertWeights expert{.w1 = matrix(kInner, kHidden, bytes[0]),
+                                   .w2 = matrix(kHidden, kInner, bytes[1]),
+                                   .w3 = matrix(kInner, kHidden, bytes[2])};
+        // Where a sum rounds to another code in the middle, a row's results move by what that code weighs.
+        report(format == WeightFormat::kFp8 ? "expert, FP8" : "expert, FP4",
+               "5 × 1024 → 256 → 1024", "bf16",
+               run(out_rows,
+                   [&](Ops& o, MatrixView<Bf16> out) {
+                       o.expert(q.input, rows, expert, route_weights, 1e9F, out);
+                   }),
+               2);
+    }
+}
+
 }  // namespace millrace
