@@ -52,7 +52,8 @@ struct ChoiceTask {
 __device__ inline int own_thread() { return static_cast<int>(threadIdx.x); }
 __device__ inline int own_block() { return static_cast<int>(blockIdx.x); }
 
-struct Scored {
+// Moved as 16 bytes.
+struct alignas(16) Scored {
     double score;
     int32_t token;
 };

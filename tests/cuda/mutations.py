@@ -222,7 +222,7 @@ MUTATIONS = [
     Mutation("a recording loses what failed before it", "graph.cu",
              "cudaPeekAtLastError() != cudaSuccess", "false", "graph.cu", GRAPH, "what cannot be recorded*"),
     Mutation("a slot filled while experts in it are computed", "gpu_experts.cu",
-             "        computed_.hold(fills);\n", "", "gpu_experts.cu", SLOTS, "a slot that is filled again*"),
+             "    computed_.hold(fills);\n", "", "gpu_experts.cu", SLOTS, "a slot that is filled again*"),
     Mutation("the place before what was computed last", "gpu_experts.cu",
              "    computed_.record(compute_);\n", "    if (slot > 1000) computed_.record(compute_);\n",
              "gpu_experts.cu", SLOTS, "a slot that is filled again*"),
