@@ -9,6 +9,7 @@
 
 #include "core/engine/gpu_side.h"
 #include "kernels/gpu.h"
+#include "tests/cuda/several_gpus_fixture.h"
 #include "tests/cuda/watched_gpu.h"
 #include "tests/support/tiny_model.h"
 
@@ -31,28 +32,11 @@ std::unique_ptr<Runtime> open(const RuntimeOptions& options) {
     return test::open_runtime(test::tiny_checkpoint("tiny-clamp"), options);
 }
 
-std::vector<TokenId> some_tokens(size_t count) {
-    std::vector<TokenId> out;
-    for (size_t i = 0; i < count; ++i) out.push_back({static_cast<int32_t>(i * 37 % 200)});
-    return out;
-}
-
 std::vector<float> logits_of(Runtime& runtime, std::span<const TokenId> tokens,
                              const std::vector<int64_t>& chunks) {
     Session session = test::new_session(runtime);
     return test::all_logits(runtime, session, tokens, chunks);
 }
-
-// Stops a step when it is asked for the time number `stop_at`, from 0.
-class Stopper final : public StepWatch {
-public:
-    explicit Stopper(int64_t stop_at) : stop_at_(stop_at) {}
-    bool cancelled() const override { return asked_++ == stop_at_; }
-
-private:
-    int64_t stop_at_;
-    mutable int64_t asked_ = 0;
-};
 
 // Of two results, in parts of the largest value.
 double greatest_difference(const std::vector<float>& a, const std::vector<float>& b) {
@@ -90,7 +74,7 @@ uint64_t free_bytes() {
 
 TEST_CASE(
     "where misses are copied, no bit depends on what lies on the GPU, in memory, or in a chunk") {
-    const auto tokens = some_tokens(14);
+    const auto tokens = test::some_tokens(14);
     std::vector<float> expected;
     {
         const test::WatchedGpu gpu(1);
@@ -125,7 +109,7 @@ TEST_CASE(
 }
 
 TEST_CASE("what the CPU computes is promoted, and once all is there the bits are the GPU's") {
-    const auto tokens = some_tokens(9);
+    const auto tokens = test::some_tokens(9);
     const test::WatchedGpu gpu(0);
     const auto copied = open(tier_options(GpuMisses::kCopy));
     const std::vector<float> expected = logits_of(*copied, tokens, {9});
@@ -149,7 +133,7 @@ TEST_CASE("what the CPU computes is promoted, and once all is there the bits are
 }
 
 TEST_CASE("who computes what is missing is measured where nobody said it") {
-    const auto tokens = some_tokens(6);
+    const auto tokens = test::some_tokens(6);
     const test::WatchedGpu gpu(2);
     const std::vector<float> expected =
         logits_of(*open(tier_options(GpuMisses::kCopy)), tokens, {6});
@@ -163,7 +147,7 @@ TEST_CASE("who computes what is missing is measured where nobody said it") {
 }
 
 TEST_CASE("few slots in memory and on the GPU: promotions never keep a layer from its experts") {
-    const auto tokens = some_tokens(10);
+    const auto tokens = test::some_tokens(10);
     const test::WatchedGpu gpu(5);
     RuntimeOptions options = tier_options(GpuMisses::kCpu, budget_for(GpuMisses::kCpu, 3));
     options.ram_budget_bytes = room_for(options, 1);
@@ -211,7 +195,7 @@ TEST_CASE("experts of different sizes in one layer: a slot holds the largest, wh
 }
 
 TEST_CASE("a step that is stopped anywhere leaves nothing behind on the GPU") {
-    const auto tokens = some_tokens(6);
+    const auto tokens = test::some_tokens(6);
     std::vector<float> expected;
     {
         const test::WatchedGpu gpu(1);
@@ -224,7 +208,7 @@ TEST_CASE("a step that is stopped anywhere leaves nothing behind on the GPU") {
         int stopped = 0;
         for (const int64_t stop_at : {3, 1, 6, 9, 12}) {
             Session session = test::new_session(*runtime);
-            Stopper stopper(stop_at);
+            test::StopAt stopper(stop_at);
             runtime->step().watch(&stopper);
             const Status done = runtime->forward(session, tokens, LogitsWanted::kNone, {});
             runtime->step().watch(nullptr);
@@ -240,7 +224,7 @@ TEST_CASE("a step that is stopped anywhere leaves nothing behind on the GPU") {
 }
 
 TEST_CASE("what lay on a GPU that is lost is the cache's alone again") {
-    const auto tokens = some_tokens(4);
+    const auto tokens = test::some_tokens(4);
     const test::WatchedGpu gpu(1);
     const auto runtime = open(tier_options(GpuMisses::kCopy));
     static_cast<void>(logits_of(*runtime, tokens, {4}));
@@ -277,7 +261,7 @@ TEST_CASE("a budget of the GPU's memory is taken, and not overstepped") {
 }
 
 TEST_CASE("others take the GPU's memory: there are fewer experts, and the same answer") {
-    const auto tokens = some_tokens(8);
+    const auto tokens = test::some_tokens(8);
     const test::WatchedGpu gpu(7);
     const std::vector<float> expected =
         logits_of(*open(tier_options(GpuMisses::kCopy)), tokens, {8});
